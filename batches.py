@@ -1,0 +1,124 @@
+"""The batches that feed ``fit``: tiles drawn, augmented and stacked, the same ones whatever the number of workers is.
+
+Worker processes are Google's grain: measured side by side with the alternatives by ``benchmarks/loaders.py``. They
+import neither TensorFlow nor Keras.
+"""
+
+import signal
+from functools import partial
+
+import cv2
+import grain
+import numpy as np
+
+import augment
+import tiles
+from data import normalise, target
+
+BATCHES_AHEAD = 4  # that every worker may have waiting
+
+
+def training_batches(samples, config, first=0):
+    """Endless batches from batch number ``first`` on, in order: a grain iterator; ``close()`` it to end the workers.
+
+    Each is (images, targets) or, with border weights, (images, targets, weights): float32 (N, tile, tile, C),
+    normalised; uint8 (N, tile, tile, 1); float32 (N, tile, tile). An exception in a worker reaches the caller and
+    names the image.
+    """
+    last = config.epochs * config.steps
+    numbers = grain.MapDataset.range(first, max(last, first + 1)).map(partial(make_batch, samples, config))
+    workers = grain.multiprocessing.MultiprocessingOptions(config.workers, BATCHES_AHEAD)
+    return iter(numbers.to_iter_dataset().mp_prefetch(workers, worker_init_fn=_ignore_interrupts))
+
+
+def check_batch_size(samples, config):
+    """Raise ValueError when a batch is larger than the data."""
+    if config.batch_size > len(samples):
+        raise ValueError(
+            f"--batch-size {config.batch_size} is larger than the {len(samples)} images to fit; make it {len(samples)} or less."
+        )
+
+
+def make_batch(samples, config, number):
+    """Batch ``number`` of a run, as ``training_batches`` describes it.
+
+    Everything random is keyed to (seed, number of the tile in the run), never to the process that happens to draw it.
+    """
+    first = number * config.batch_size
+    drawn = [_draw(samples, config, first + i) for i in range(config.batch_size)]
+    return tuple(np.stack(parts) for parts in zip(*drawn, strict=True))
+
+
+def _draw(samples, config, index):
+    round_, place = divmod(index, len(samples))  # every image once before any image twice
+    order = np.random.default_rng((config.seed, 0, round_)).permutation(len(samples))
+    sample = samples[order[place]]
+    rng = np.random.default_rng((config.seed, 1, index))
+    try:
+        return _draw_tile(rng, sample, config)
+    except Exception as error:
+        raise RuntimeError(f"{sample.name}: no tile could be drawn from this image ({error}).") from error
+
+
+def _draw_tile(rng, sample, config):
+    places = tiles.grid(*sample.mask.shape, config.tile, config.overlap)
+    image, mask = augment.geometry(
+        rng,
+        sample.image,
+        sample.mask,
+        origin=places[rng.integers(len(places))],
+        shape=(config.tile, config.tile),
+        strength=config.augment,
+    )
+    image, mask = augment.intensity(rng, normalise(image, sample.limits), mask, strength=config.augment)
+    tile = image, target(mask, config.classes)[..., None]
+    return (*tile, border_weights(mask)) if config.border_weights else tile
+
+
+def border_weights(mask, w0=10.0, sigma=5.0):
+    """Weights that make the network learn the gaps between touching objects: float32 (H, W), mean 1.
+
+    ``mask``: instance numbers. 1 + w0 * exp(-(d1 + d2)**2 / (2 * sigma**2)) on the background, with d1 and d2 the
+    distances in px to the two nearest objects (Ronneberger et al. 2015, equation 2), 1 on the objects; then divided
+    by the mean, so that the loss keeps its scale.
+    """
+    weights = np.ones(mask.shape, np.float32)
+    numbers = np.unique(mask[mask > 0])
+    if len(numbers) > 1:
+        nearest = np.full((2, *mask.shape), np.inf, np.float32)
+        for number in numbers:
+            distance = cv2.distanceTransform((mask != number).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+            nearest[1] = np.minimum(nearest[1], np.maximum(nearest[0], distance))
+            nearest[0] = np.minimum(nearest[0], distance)
+        gap = np.exp(-np.square(nearest.sum(axis=0)) / (2 * sigma**2))
+        weights += np.where(mask == 0, np.float32(w0) * gap, 0)
+    return weights / weights.mean()
+
+
+def choose_batches(samples, config):
+    """The choose set as a list of (images, targets, weights) batches, never augmented, every pixel counted once.
+
+    Weights are 1, and 0 for reflected padding, for pixels that an earlier tile already holds, and for the empty tiles
+    that fill the last batch: every batch has ``config.batch_size`` tiles.
+    """
+    parts = [tile for sample in samples for tile in _plain_tiles(sample, config)]
+    parts += [tuple(np.zeros_like(part) for part in parts[0])] * (-len(parts) % config.batch_size)
+    stacked = [np.stack(column) for column in zip(*parts, strict=True)]
+    return [tuple(part[i : i + config.batch_size] for part in stacked) for i in range(0, len(parts), config.batch_size)]
+
+
+def _plain_tiles(sample, config):
+    image = normalise(sample.image, sample.limits)
+    truth = target(sample.mask, config.classes)[..., None]
+    fresh = np.ones(sample.mask.shape, np.float32)
+    for y, x in tiles.grid(*sample.mask.shape, config.tile, 0):
+        weight = np.zeros((config.tile, config.tile), np.float32)
+        inside = fresh[y : y + config.tile, x : x + config.tile]
+        weight[: inside.shape[0], : inside.shape[1]] = inside
+        yield tiles.cut(image, y, x, config.tile), tiles.cut(truth, y, x, config.tile), weight
+        inside[:] = 0
+
+
+def _ignore_interrupts(_worker, _workers):
+    """Ctrl-C reaches every process of a terminal; the main process decides when the workers end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

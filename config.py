@@ -1,0 +1,167 @@
+"""The configuration of a run: one frozen object, built once, saved beside the weights; also the command line."""
+
+import argparse
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+
+CHOICES = {
+    "upsampling": ("transposed", "nearest"),
+    "loss": ("cross_entropy", "dice", "cross_entropy_dice", "focal"),
+    "schedule": ("constant", "cosine"),
+    "blend": ("linear", "gaussian"),
+    "device": ("auto", "cpu", "gpu"),
+    "precision": ("auto", "float32", "bfloat16"),
+}
+
+
+def option(default, help_text):
+    """A field of the configuration with its line of ``--help``."""
+    return field(default=default, metadata={"help": help_text})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides what a run does. Raises ValueError for values that cannot work, alone or together."""
+
+    recipe: str = option("dsb", "the data set and what is peculiar to it")
+    data: str | None = option(None, "folder or zip file with the images (default: datasets/<recipe>, else simulated images)")
+    output: str | None = option(None, "folder of this run, must not exist (default: runs/<recipe>/<date-time>)")
+    seed: int = option(0, "of the split, the weights' first values and every random draw")
+
+    choose_share: float = option(0.15, "share of the images that chooses the best epoch and the threshold (validation)")
+    report_share: float = option(0.2, "share of the images that is kept for the report (test)")
+    channels: int = option(1, "channels the network sees: 1 (colour becomes gray) or 3")
+    classes: int = option(2, "2 = objects against background; more = class numbers in the masks")
+    image_scale: float = option(1.0, "factor on height and width of every image")
+
+    filters: int = option(32, "feature maps of the first block (the U-Net paper: 64)")
+    depth: int = option(4, "number of poolings")
+    dropout: float = option(0.5, "share dropped at the bottom")
+    normalisation: bool = option(True, "batch normalisation after each convolution")
+    upsampling: str = option("transposed", "how the way up enlarges")
+
+    epochs: int = option(50, "at most; early stopping may end before")
+    steps: int = option(60, "batches per epoch")
+    batch_size: int = option(8, "tiles per batch, over all GPUs together")
+    tile: int = option(256, "height and width of a training tile, px")
+    overlap: int = option(64, "pixels that neighbouring training tiles share at least")
+    learning_rate: float = option(1e-3, "of Adam, at the start")
+    schedule: str = option("cosine", "how the learning rate falls over the epochs")
+    patience: int = option(20, "epochs without a better Dice on the choose set before training stops")
+    loss: str = option("cross_entropy_dice", "what training minimises")
+    border_weights: bool = option(False, "weigh the gaps between touching objects, as the U-Net paper does")
+    augment: float = option(1.0, "strength of the augmentation, 0 (off) to 1")
+
+    prediction_tile: int = option(1024, "height and width of a tile at prediction, px; smaller needs less memory")
+    blend: str = option("linear", "how overlapping predictions are blended")
+
+    device: str = option("auto", "auto: all GPUs there are, else the CPU")
+    precision: str = option("auto", "auto: bfloat16 compute where the hardware has it; weights stay float32")
+    workers: int = option(2, "processes that prepare batches; 0 = the main process")
+
+    def __post_init__(self):
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{flag(name)} is {getattr(self, name)!r}; choose one of {', '.join(choices)}.")
+        for name in ("filters", "depth", "epochs", "steps", "batch_size", "tile", "patience", "prediction_tile", "channels"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{flag(name)} is {getattr(self, name)}; it must be at least 1.")
+        for name in ("learning_rate", "image_scale"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{flag(name)} is {getattr(self, name)}; it must be above 0.")
+        for name in ("augment", "dropout", "choose_share", "report_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{flag(name)} is {getattr(self, name)}; it must be from 0 to 1.")
+        self._check_together()
+
+    def _check_together(self):
+        if self.seed < 0 or self.workers < 0:
+            raise ValueError("--seed and --workers must be 0 or more.")
+        if self.classes < 2:
+            raise ValueError(f"--classes is {self.classes}; background counts as one, so it must be at least 2.")
+        if self.choose_share == 0 or self.report_share == 0 or self.choose_share + self.report_share >= 1:
+            raise ValueError(
+                f"--choose-share {self.choose_share} and --report-share {self.report_share} must be above 0 and leave "
+                "images to fit (their sum below 1)."
+            )
+        if self.dropout == 1:
+            raise ValueError("--dropout 1 drops everything; it must be below 1.")
+        for name in ("tile", "prediction_tile"):
+            if getattr(self, name) % 2**self.depth:
+                raise ValueError(
+                    f"{flag(name)} {getattr(self, name)} is not a multiple of {2**self.depth}, which --depth {self.depth} needs."
+                )
+        if not 0 <= self.overlap < self.tile:
+            raise ValueError(f"--overlap {self.overlap} must be from 0 to --tile {self.tile} minus 1.")
+        if self.border_weights and (self.loss == "dice" or self.classes > 2):
+            raise ValueError("--border-weights acts on pixel losses with two classes: not with --loss dice or more --classes.")
+
+    def to_json(self):
+        """The configuration as a dictionary of plain values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values, source="configuration"):
+        """Rebuild a configuration; raises ValueError that names unknown keys, so that no setting is lost silently."""
+        unknown = sorted(set(values) - {item.name for item in dataclasses.fields(cls)})
+        if unknown:
+            raise ValueError(f"{source}: unknown settings {', '.join(unknown)}; made by another version of this program?")
+        return cls(**values)
+
+    def replace(self, **changes):
+        """A copy with some settings changed."""
+        return dataclasses.replace(self, **changes)
+
+
+def flag(name):
+    """The command-line form of a setting's name."""
+    return "--" + name.replace("_", "-")
+
+
+def parse_command_line(recipes, arguments=None):
+    """Read the command line: (recipe name, {setting: value} of what was given, run folder to resume or None).
+
+    ``recipes``: {name: one line of help}. Unknown options end the program with a sentence, as argparse does.
+    """
+    parser = argparse.ArgumentParser(
+        prog="train_and_predict.py",
+        description="Train a U-Net on microscopy images, predict the images held back, score and draw. "
+        "Without an option: the best settings known for the recipe, on its images if they are there, "
+        "else on simulated ones.",
+        epilog="Defaults come from the recipe (its CONFIG); those shown hold where the recipe says nothing else.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("recipe", nargs="?", default="dsb", choices=sorted(recipes), help="; ".join(f"{k}: {v}" for k, v in recipes.items()))
+    for item in dataclasses.fields(Config)[1:]:
+        _add_option(parser, item)
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="RUN",
+        help="continue an interrupted run: its folder, or nothing for the recipe's newest; settings come from the run",
+    )
+    given = vars(parser.parse_args(arguments))
+    recipe, resume = given.pop("recipe"), given.pop("resume", None)
+    allowed = {"workers"}  # the batches are the same whatever it is
+    if resume is not None and set(given) - allowed:
+        parser.error(f"--resume takes all settings from the run; remove {', '.join(flag(k) for k in given if k not in allowed)}")
+    return recipe, given, resume
+
+
+def _add_option(parser, item):
+    kind = item.type
+    if isinstance(kind, types.UnionType):
+        kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    shown = "" if item.default is None else f" (default: {item.default})"
+    extra = {"help": item.metadata["help"].replace("%", "%%") + shown}
+    if kind is bool:
+        extra["action"] = argparse.BooleanOptionalAction
+    else:
+        extra.update(type=kind, choices=CHOICES.get(item.name), metavar=None if item.name in CHOICES else item.name.split("_")[-1].upper())
+    parser.add_argument(flag(item.name), **extra)
+
+

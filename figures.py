@@ -1,0 +1,134 @@
+"""Figures of a run: functions from arrays and tables to a matplotlib Figure; they load, train and show nothing.
+
+Colours are Okabe and Ito's, which people with colour-blindness tell apart.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442",
+)  # fmt: skip
+OVERLAY = {"true positive": SKY, "false positive": VERMILION, "false negative": YELLOW}
+
+
+def training_curves(history, title):
+    """Loss, Dice and learning over the epochs from ``history`` (DataFrame), the best epoch marked."""
+    figure, axes = _canvas(1, 2, 11, 4.2, title)
+    best = history["val_dice"].idxmax()
+    for axis, name, label in zip(axes[0], ("loss", "dice"), ("Loss", "Dice, all pixels"), strict=True):
+        axis.plot(history["epoch"], history[name], color=BLUE, label="fit (augmented tiles)")
+        axis.plot(history["epoch"], history[f"val_{name}"], color=ORANGE, label="choose (whole images)")
+        axis.axvline(history["epoch"][best], color="0.5", linestyle=":", label=f"best epoch, {history['epoch'][best]:.0f}")
+        axis.set(xlabel="Epoch", ylabel=label)
+        axis.grid(alpha=0.3)
+    axes[0, 1].legend(frameon=False, loc="lower right")
+    return figure
+
+
+def three_rows(images, truths, predictions, names, title):
+    """Image, truth and prediction in three rows, one column per sample; masks are 0/1 or class numbers."""
+    figure, axes = _canvas(3, len(images), 2.3 * len(images) + 0.4, 7.4, title)
+    rows = zip(("Image", "Truth", "Prediction"), (images, truths, predictions), strict=True)
+    for row, (label, pictures) in enumerate(rows):
+        for axis, picture, name in zip(axes[row], pictures, names, strict=True):
+            _show(axis, picture if row == 0 else picture.astype(float))
+            if row == 0:
+                axis.set_title(name, fontsize=9)
+        axes[row, 0].set_ylabel(label)
+    return figure
+
+
+def overlays(images, truths, predictions, names, title):
+    """Where prediction and truth agree and differ, drawn over each image; two classes."""
+    count = len(images)
+    columns = min(4, count)
+    figure, axes = _canvas(-(-count // columns), columns, 3 * columns, 3.2 * -(-count // columns) + 0.7, title)
+    for axis, image, truth, predicted, name in zip(axes.flat, images, truths, predictions, names, strict=False):
+        axis.imshow(overlay(image, truth, predicted))
+        axis.set_title(name, fontsize=9)
+    for axis in axes.flat[count:]:
+        axis.set_axis_off()
+    handles = [Line2D([], [], marker="s", linestyle="", color=colour, label=name) for name, colour in OVERLAY.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def overlay(image, truth, predicted):
+    """An image as RGB floats (H, W, 3) with true positive, false positive and false negative pixels tinted."""
+    gray = stretch(image).mean(axis=-1, keepdims=True)
+    picture = np.repeat(0.9 * gray, 3, axis=-1)
+    truth, predicted = truth > 0, predicted > 0
+    for part, colour in zip((truth & predicted, ~truth & predicted, truth & ~predicted), OVERLAY.values(), strict=True):
+        tint = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        picture[part] = 0.45 * picture[part] + 0.55 * tint
+    return picture
+
+
+def dice_per_cluster(table, title):
+    """Every image's Dice as a dot per cluster, with the cluster's median; ``table`` as ``metrics.score_table`` gives."""
+    figure, axes = _canvas(1, 1, 8.5, 4.6, title)
+    axis, rng = axes[0, 0], np.random.default_rng(0)
+    strata = sorted(table["stratum"].unique())
+    for place, stratum in enumerate(strata):
+        dice = table.loc[table["stratum"] == stratum, "dice"]
+        axis.scatter(place + rng.uniform(-0.2, 0.2, len(dice)), dice, s=16, color=BLUE, alpha=0.6, linewidths=0)
+        axis.hlines(dice.median(), place - 0.35, place + 0.35, color=VERMILION, linewidth=2)
+    axis.hlines([], 0, 0, color=VERMILION, linewidth=2, label="median of the cluster")
+    axis.set_xticks(range(len(strata)), [f"{s}\n{(table['stratum'] == s).sum()} images" for s in strata])
+    axis.set(xlabel="Cluster", ylabel="Dice per image", ylim=(min(0.5, table["dice"].min() - 0.02), 1.005))
+    axis.grid(axis="y", alpha=0.3)
+    axis.legend(frameon=False, loc="lower left")
+    return figure
+
+
+def cluster_examples(images, strata, title, columns=6):
+    """The clusters in rows, with a few images of each; ``strata``: cluster number of every image."""
+    numbers = sorted(set(strata))
+    figure, axes = _canvas(len(numbers), columns, 1.75 * columns + 0.8, 1.75 * len(numbers) + 0.5, title)
+    for row, number in zip(axes, numbers, strict=True):
+        members = [image for image, stratum in zip(images, strata, strict=True) if stratum == number]
+        chosen = members[:: max(1, len(members) // columns)][:columns]
+        for axis, image in zip(row, chosen, strict=False):
+            _show(axis, image)
+        for axis in row[len(chosen) :]:
+            axis.set_axis_off()
+        row[0].set_ylabel(f"{number}\n{len(members)} images")
+    return figure
+
+
+def augmentations(pairs, title):
+    """Each change on an image (with a grid to see it) and its mask: ``pairs`` is {name: (image, mask)}."""
+    figure, axes = _canvas(2, len(pairs), 2.2 * len(pairs), 4.9, title)
+    for column, (name, (image, mask)) in enumerate(pairs.items()):
+        axes[0, column].imshow(np.clip(image, 0, 1).squeeze(), cmap="gray", vmin=0, vmax=1)
+        axes[1, column].imshow(mask > 0, cmap="gray", interpolation="nearest")
+        axes[0, column].set_title(name, fontsize=10)
+    axes[0, 0].set_ylabel("Image")
+    axes[1, 0].set_ylabel("Mask")
+    return figure
+
+
+def stretch(image):
+    """An image (H, W, C) of any bit depth as floats in [0, 1], its 0.5th to 99.8th percentile stretched."""
+    low, high = np.percentile(image, (0.5, 99.8))
+    return np.clip((image.astype(float) - low) / max(high - low, 1e-9), 0, 1)
+
+
+def _show(axis, picture):
+    picture = stretch(picture) if picture.ndim == 3 else picture
+    colour = picture.ndim == 3 and picture.shape[2] == 3
+    axis.imshow(picture if colour else picture.reshape(picture.shape[:2]), cmap=None if colour else "gray")
+
+
+def _canvas(rows, columns, width, height, title):
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    figure.suptitle(title, fontsize=12)
+    if rows * columns > 2 or rows > 1:
+        for axis in axes.flat:
+            axis.set(xticks=[], yticks=[])
+            for side in axis.spines.values():
+                side.set_visible(False)
+    return figure, axes

@@ -1,0 +1,111 @@
+"""What a run leaves behind for people: predictions, scores, the model card, figures, and the closing lines."""
+
+from typing import NamedTuple
+
+import imageio.v3 as iio
+import numpy as np
+import pandas as pd
+
+import figures
+from files import write_json, write_text, written_whole
+from metrics import score_table, stratum_table, summarise
+from run_folder import save_figure
+from unet import halo
+
+
+class Scores(NamedTuple):
+    """``table``: one row per image. ``summary``: what scores.json holds."""
+
+    table: pd.DataFrame
+    summary: dict
+
+
+def write_predictions(folder, samples, probabilities, masks):
+    """Write <name>_mask.png (0/255, or class numbers) and <name>_probability.png (0-255 for 0-1) of every image."""
+    for sample, probability, mask in zip(samples, probabilities, masks, strict=True):
+        shown = probability[..., 0] if probability.shape[-1] == 1 else 1 - probability[..., 0]  # of any foreground
+        pictures = {"mask": mask * 255 if mask.max() <= 1 else mask, "probability": (shown * 255).round().astype(np.uint8)}
+        for kind, picture in pictures.items():
+            with written_whole(folder / f"{sample.name}_{kind}.png") as temporary:
+                iio.imwrite(temporary, picture)
+
+
+def write_scores(folder, samples, masks, config, data, fitted):
+    """Score the report set; write scores.csv (one row per image) and scores.json (summary, clusters); return Scores.
+
+    ``fitted``: what the choose set decided, kept beside the scores.
+    """
+    table = score_table(samples, masks, config.classes)
+    clusters = stratum_table(table)
+    summary = {**data, **fitted, **summarise(table), "clusters": clusters.to_dict("records")}
+    write_text(folder / "scores.csv", table.to_csv(index=False))
+    write_json(folder / "scores.json", summary)
+    return Scores(table, summary)
+
+
+def write_model_card(folder, config, data, scores, history, precision):
+    """Write model.json: what someone must know who uses model.keras."""
+    best = history.loc[history["val_dice"].idxmax()]
+    card = {
+        "axes": "YXC",
+        "channels": config.channels,
+        "classes": config.classes,
+        "normalisation": {"kind": "percentiles of each whole image to 0 and 1", "low": 1.0, "high": 99.8},
+        "image_scale": config.image_scale,
+        "pixel_size_um": None,
+        "size_multiple": 2**config.depth,
+        "halo_px": halo(config.depth),
+        "threshold": scores.summary["threshold"],
+        "training_data": data,
+        "training": {
+            "epochs": len(history),
+            "best_epoch": int(best["epoch"]),
+            "minutes": float(history["minutes"].iloc[-1]),
+            "precision": precision,
+            "configuration": config.to_json(),
+        },
+        "scores": scores.summary,
+    }
+    write_json(folder / "model.json", card)
+
+
+def write_figures(folder, originals, samples, masks, table, history, title):
+    """Draw and write every figure of a run as PNG."""
+    names = table["name"].str.slice(0, 8) + "  Dice " + table["dice"].map("{:.3f}".format)
+    images, truths = [s.image for s in originals.report], [s.mask for s in samples.report]
+
+    def pick(places):
+        return [[column[i] for i in places] for column in (images, truths, masks, list(names))]
+
+    order = table["dice"].to_numpy().argsort(kind="stable")
+    middle = len(order) // 2
+    ranks = {"worst": order[:4], "median": order[max(0, middle - 2) : middle + 2], "best": order[::-1][:4]}
+    spread = order[np.linspace(0, len(order) - 1, min(6, len(order))).round().astype(int)]
+    everything = [*originals.fit, *originals.choose, *originals.report]
+    drawn = {
+        "training_curves": figures.training_curves(history, f"{title}: training"),
+        "image_truth_prediction": figures.three_rows(*pick(spread), f"{title}: report set, from the worst to the best Dice"),
+        "overlays": figures.overlays(*pick(spread), f"{title}: report set, from the worst to the best Dice"),
+        "dice_per_cluster": figures.dice_per_cluster(table, f"{title}: Dice of every report image"),
+        "clusters": figures.cluster_examples(
+            [s.image for s in everything], [s.stratum for s in everything], f"{title}: the clusters, with examples"
+        ),
+    }
+    for rank, places in ranks.items():
+        drawn[rank] = figures.overlays(*pick(places), f"{title}: the {rank} of the report set")
+    for name, figure in drawn.items():
+        save_figure(figure, folder / f"{name}.png")
+
+
+def describe(summary, title):
+    """The scores as a few lines for the terminal."""
+    lines = [f"{title}: {summary['images']} images in the report set, threshold {summary['threshold']}"]
+    for name in ("dice", "iou", "precision", "recall", "accuracy"):
+        score = summary[name]
+        low, high = score["mean_interval"]
+        lines.append(
+            f"  {name:9s}  mean per image {score['mean']:.3f} (95 % {low:.3f} to {high:.3f})   "
+            f"median {score['median']:.3f}   all pixels together {score['pooled']:.3f}"
+        )
+    clusters = "  ".join(f"{row['cluster']}: {row['dice']:.3f}" for row in summary["clusters"])
+    return "\n".join([*lines, f"  Dice per cluster  {clusters}"])

@@ -1,0 +1,90 @@
+"""Giving every sample a role, so that leaking samples stay together and every role holds the same kinds of images."""
+
+import dataclasses
+
+import numpy as np
+
+from data import ROLES, Split
+
+
+def split_by_group(samples, choose_share, report_share, seed=0):
+    """Divide samples into fit, choose and report: whole groups, and every stratum in equal proportions.
+
+    Groups are placed one after the other, the largest first, where the strata they hold lack most; then single groups
+    move for as long as that brings a role closer. Raises ValueError with fewer than three groups.
+    """
+    groups = sorted({sample.group for sample in samples})
+    if len(groups) < len(ROLES):
+        raise ValueError(
+            f"{len(samples)} images in {len(groups)} independent groups: fitting, choosing and reporting need at least "
+            f"{len(ROLES)}. Add images from other photographs or specimens."
+        )
+    counts = _count(samples, groups)  # (groups, strata)
+    shares = np.array([1 - choose_share - report_share, choose_share, report_share])
+    wanted = shares[:, None] * counts.sum(axis=0)  # (roles, strata)
+    shuffled = np.random.default_rng(seed).permutation(len(groups))
+    order = shuffled[np.argsort(-counts[shuffled].sum(axis=1), kind="stable")]
+    role_of = np.full(len(groups), -1)
+    held = np.zeros_like(wanted)
+    for group in order:
+        role = int(np.argmin([_error(held, wanted, counts[group], role) for role in range(len(ROLES))]))
+        role_of[group] = role
+        held[role] += counts[group]
+    _improve(role_of, held, wanted, counts, order)
+    _fill_empty(role_of, counts)
+    role = dict(zip(groups, role_of, strict=True))
+    return Split(*([s for s in samples if role[s.group] == index] for index in range(len(ROLES))))
+
+
+def with_groups(samples, groups, strata):
+    """Copies of the samples that carry their group and stratum."""
+    return [
+        dataclasses.replace(sample, group=int(group), stratum=int(stratum))
+        for sample, group, stratum in zip(samples, groups, strata, strict=True)
+    ]
+
+
+def _count(samples, groups):
+    place = {group: row for row, group in enumerate(groups)}
+    counts = np.zeros((len(groups), 1 + max(sample.stratum for sample in samples)))
+    for sample in samples:
+        counts[place[sample.group], sample.stratum] += 1
+    return counts
+
+
+def _error(held, wanted, group, role):
+    """Squared distance from the wanted counts if a group joined a role; each stratum and role weighs the same."""
+    after = held.copy()
+    after[role] += group
+    return (np.square(after - wanted) / np.maximum(wanted, 1)).sum()
+
+
+def _improve(role_of, held, wanted, counts, order):
+    """Move single groups, then swap pairs of groups, for as long as the error falls."""
+    improved = True
+    while improved:
+        improved = False
+        for group in order:
+            best = _best_role(role_of[group], held, wanted, counts[group])
+            if best != role_of[group]:
+                held[role_of[group]] -= counts[group]
+                held[best] += counts[group]
+                role_of[group] = best
+                improved = True
+
+
+def _best_role(role, held, wanted, group):
+    without = held.copy()
+    without[role] -= group
+    errors = [_error(without, wanted, group, other) for other in range(len(ROLES))]
+    best = int(np.argmin(errors))
+    return best if errors[best] < errors[role] - 1e-9 else role
+
+
+def _fill_empty(role_of, counts):
+    """With very few groups a role can stay empty: it takes the smallest group of the role that has most groups."""
+    for role in range(len(ROLES)):
+        if not (role_of == role).any():
+            fullest = np.bincount(role_of, minlength=len(ROLES)).argmax()
+            candidates = np.flatnonzero(role_of == fullest)
+            role_of[candidates[counts[candidates].sum(axis=1).argmin()]] = role

@@ -1,0 +1,100 @@
+"""Where tiles begin, cutting, padding, and blending predictions back: one formula for training and prediction."""
+
+import itertools
+
+import numpy as np
+
+
+def origins(length, tile, overlap, multiple=1):
+    """First pixels of the tiles that cover one side, as a list of int.
+
+    ``length``: pixels of the side, at least ``tile``. Neighbouring tiles share at least ``overlap`` pixels, and every
+    origin is a multiple of ``multiple``: a network with poolings sees the same pooling cells in every tile only then.
+    The last tile ends with the side. Raises ValueError for lengths that cannot be covered so.
+    """
+    if not 0 <= overlap < tile:
+        raise ValueError(f"tiles of {tile} px cannot overlap by {overlap} px; the overlap must be from 0 to {tile - 1}.")
+    if length < tile or tile % multiple or length % multiple:
+        raise ValueError(f"a side of {length} px and tiles of {tile} px: both must be multiples of {multiple}, side >= tile.")
+    last = length - tile
+    stride = max(multiple, (tile - overlap) // multiple * multiple)
+    return [*range(0, last, stride), last]
+
+
+def round_up(length, multiple):
+    """The smallest multiple of ``multiple`` that is at least ``length``."""
+    return -(-length // multiple) * multiple
+
+
+def pad(image, height, width):
+    """Extend (H, W, ...) at the bottom and the right by reflection to (height, width, ...); the rest is untouched."""
+    extra = [(0, height - image.shape[0]), (0, width - image.shape[1])] + [(0, 0)] * (image.ndim - 2)
+    return np.pad(image, extra, mode="reflect") if any(after for _, after in extra) else image
+
+
+def grid(height, width, tile, overlap):
+    """(y, x) of the overlapping tiles that cover an image; smaller sides count as one tile (they are padded)."""
+    rows = origins(max(height, tile), tile, overlap)
+    columns = origins(max(width, tile), tile, overlap)
+    return list(itertools.product(rows, columns))
+
+
+def cut(image, y, x, tile):
+    """The (tile, tile, ...) piece of an image that begins at (y, x), padded by reflection where the image ends."""
+    return pad(image[y : y + tile, x : x + tile], tile, tile)
+
+
+def windows(length, tile, overlap, margin, multiple, blend="linear"):
+    """[(origin, weights), ...] along one side: float32 weights of shape (tile,) that add up to 1 at every pixel.
+
+    Towards a neighbouring tile the weight is zero for ``margin`` pixels (what the tile cannot know there) and rises
+    over the rest of the overlap, linearly or as a Gaussian; at the image's own border it stays.
+    """
+    starts = origins(length, tile, overlap, multiple)
+    weights = np.zeros((len(starts), length))
+    for row, start in zip(weights, starts, strict=True):
+        position = np.arange(tile) + 0.5
+        before = np.full(tile, np.inf) if start == 0 else position
+        after = np.full(tile, np.inf) if start + tile == length else tile - position
+        row[start : start + tile] = _rise(np.minimum(before, after), overlap, margin, blend)
+    weights /= weights.sum(axis=0)
+    return [(start, row[start : start + tile].astype(np.float32)) for start, row in zip(starts, weights, strict=True)]
+
+
+def _rise(distance, overlap, margin, blend):
+    margin = min(margin, (overlap - 1) / 2)  # too little overlap: at least one pixel of each tile must count
+    ramp = np.clip((distance - margin) / max(overlap - 2 * margin, 1), 0, 1)
+    if blend == "linear":
+        return ramp
+    if blend == "gaussian":
+        return np.where(ramp > 0, np.exp(-0.5 * ((1 - ramp) * 3) ** 2), 0)
+    raise ValueError(f"blend is {blend!r}, expected 'linear' or 'gaussian'.")
+
+
+def predict_tiled(predict, image, *, tile, overlap, margin, multiple, blend="linear", batch_size=1):
+    """Apply ``predict`` to overlapping tiles of an image and blend the results.
+
+    ``image``: float32 (H, W, C), any H and W. ``predict``: (N, h, w, C) -> (N, h, w, K), h and w multiples of
+    ``multiple``. An image that fits into one tile is predicted at once; ``margin`` is the network's halo in px.
+    Returns float32 (H, W, K). Memory beyond image and result: ``batch_size`` tiles.
+    """
+    height, width = image.shape[:2]
+    padded = [round_up(side, multiple) for side in (height, width)]
+    image = pad(image, *padded)
+    tile = round_up(tile, multiple)
+    sides = [min(tile, side) for side in padded]
+    rows, columns = (
+        windows(length, side, min(overlap, side - 1), margin, multiple, blend)
+        for length, side in zip(padded, sides, strict=True)
+    )
+    result = None
+    places = list(itertools.product(rows, columns))
+    for first in range(0, len(places), batch_size):
+        chunk = places[first : first + batch_size]
+        batch = np.stack([image[y : y + sides[0], x : x + sides[1]] for (y, _), (x, _) in chunk])
+        predicted = np.asarray(predict(batch))
+        if result is None:
+            result = np.zeros((*padded, predicted.shape[-1]), np.float32)
+        for ((y, down), (x, across)), probability in zip(chunk, predicted, strict=True):
+            result[y : y + sides[0], x : x + sides[1]] += down[:, None, None] * across[:, None] * probability
+    return result[:height, :width]
