@@ -19,16 +19,19 @@ BATCHES_AHEAD = 4  # that every worker may have waiting
 
 
 def training_batches(samples, config, first=0):
-    """Endless batches from batch number ``first`` on, in order: a grain iterator; ``close()`` it to end the workers.
+    """The batches of a run from number ``first`` on, in order: a grain iterator; ``close()`` it to end the workers.
 
     Each is (images, targets) or, with border weights, (images, targets, weights): float32 (N, tile, tile, C),
     normalised; uint8 (N, tile, tile, 1); float32 (N, tile, tile). An exception in a worker reaches the caller and
     names the image.
     """
     last = config.epochs * config.steps
-    numbers = grain.MapDataset.range(first, max(last, first + 1)).map(partial(make_batch, samples, config))
+    batches = grain.MapDataset.range(first, max(last, first + 1)).map(partial(make_batch, samples, config)).to_iter_dataset()
+    # Batches come through a pipe: in shared memory those that nobody fetched would outlive the run.
+    options = grain.experimental.DatasetOptions(min_shm_size=2**40)
+    batches = grain.experimental.WithOptionsIterDataset(batches, options)
     workers = grain.multiprocessing.MultiprocessingOptions(config.workers, BATCHES_AHEAD)
-    return iter(numbers.to_iter_dataset().mp_prefetch(workers, worker_init_fn=_ignore_interrupts))
+    return iter(batches.mp_prefetch(workers, worker_init_fn=_ignore_interrupts))
 
 
 def check_batch_size(samples, config):

@@ -89,10 +89,9 @@ class Config:
         if self.dropout == 1:
             raise ValueError("--dropout 1 drops everything; it must be below 1.")
         for name in ("tile", "prediction_tile"):
-            if getattr(self, name) % 2**self.depth:
-                raise ValueError(
-                    f"{flag(name)} {getattr(self, name)} is not a multiple of {2**self.depth}, which --depth {self.depth} needs."
-                )
+            side, multiple = getattr(self, name), 2**self.depth
+            if side % multiple:
+                raise ValueError(f"{flag(name)} {side} is not a multiple of {multiple}, which --depth {self.depth} needs.")
         if not 0 <= self.overlap < self.tile:
             raise ValueError(f"--overlap {self.overlap} must be from 0 to --tile {self.tile} minus 1.")
         if self.border_weights and (self.loss == "dice" or self.classes > 2):
@@ -134,7 +133,9 @@ def parse_command_line(recipes, arguments=None):
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    parser.add_argument("recipe", nargs="?", default="dsb", choices=sorted(recipes), help="; ".join(f"{k}: {v}" for k, v in recipes.items()))
+    parser.add_argument(
+        "recipe", nargs="?", default="dsb", choices=sorted(recipes), help="; ".join(f"{k}: {v}" for k, v in recipes.items())
+    )
     for item in dataclasses.fields(Config)[1:]:
         _add_option(parser, item)
     parser.add_argument(
@@ -148,7 +149,9 @@ def parse_command_line(recipes, arguments=None):
     recipe, resume = given.pop("recipe"), given.pop("resume", None)
     allowed = {"workers"}  # the batches are the same whatever it is
     if resume is not None and set(given) - allowed:
-        parser.error(f"--resume takes all settings from the run; remove {', '.join(flag(k) for k in given if k not in allowed)}")
+        parser.error(
+            f"--resume takes all settings from the run; remove {', '.join(flag(k) for k in given if k not in allowed)}"
+        )
     return recipe, given, resume
 
 
@@ -161,7 +164,9 @@ def _add_option(parser, item):
     if kind is bool:
         extra["action"] = argparse.BooleanOptionalAction
     else:
-        extra.update(type=kind, choices=CHOICES.get(item.name), metavar=None if item.name in CHOICES else item.name.split("_")[-1].upper())
+        extra.update(
+            type=kind,
+            choices=CHOICES.get(item.name),
+            metavar=None if item.name in CHOICES else item.name.split("_")[-1].upper(),
+        )
     parser.add_argument(flag(item.name), **extra)
-
-

@@ -92,7 +92,9 @@ class _Folder:
 
     def fingerprint(self):
         states = (os.stat(self.path / name) for name in self.names)
-        return _digest("\n".join(f"{n} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}" for n, s in zip(self.names, states, strict=True)))
+        return _digest(
+            "\n".join(f"{n} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}" for n, s in zip(self.names, states, strict=True))
+        )
 
 
 class _Zip:
@@ -170,7 +172,10 @@ def _pair(archive):
         raise ValueError(f"{archive.path}: holds no images; expected ImageId/images/*.png and ImageId/masks/*.png.")
     for identity in sorted(set(images) ^ set(masks)):
         if identity in images:
-            raise ValueError(f"{archive.label(images[identity])}: image without mask; expected files in {identity}/masks/.")
+            raise ValueError(
+                f"{archive.label(images[identity])}: image without mask; expected files in {identity}/masks/ (one black "
+                "mask for an image without nuclei)."
+            )
         raise ValueError(f"{archive.label(masks[identity][0])}: mask without image; expected a file in {identity}/images/.")
     return images, masks
 

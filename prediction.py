@@ -12,7 +12,9 @@ BLEND_WIDTH = 32  # px over which two tiles fade into each other, beyond what ne
 
 def predict_samples(model, samples, config, description="Predicting"):
     """Probabilities of every sample: list of float32 (H, W, maps)."""
-    return [predict_image(model, sample.image, sample.limits, config) for sample in tqdm(samples, desc=description, unit="image")]
+    return [
+        predict_image(model, sample.image, sample.limits, config) for sample in tqdm(samples, desc=description, unit="image")
+    ]
 
 
 def predict_image(model, image, limits, config):

@@ -21,7 +21,9 @@ def make_run_folder(config, root=Path("runs")):
     try:
         folder.mkdir(parents=True)
     except FileExistsError as error:
-        raise ValueError(f"{folder}: exists already and is not overwritten; choose another --output, or --resume it.") from error
+        raise ValueError(
+            f"{folder}: exists already and is not overwritten; choose another --output, or --resume it."
+        ) from error
     return folder
 
 

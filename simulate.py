@@ -115,7 +115,7 @@ def _outline(rng, centre, size, shape):
 
 
 def _smooth_noise(rng, shape, sigma):
-    noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), sigma, mode="wrap")
+    noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), sigma)
     return noise / max(float(noise.std()), 1e-6)
 
 
@@ -151,7 +151,7 @@ def _write_kaggle(folder, name, image, labels):
     opaque = np.ones((*labels.shape, 1), np.float32)
     pixels = (255 * np.concatenate([image, opaque], axis=-1)).round().astype(np.uint8)
     iio.imwrite(folder / "images" / f"{name}.png", pixels)
-    for number in np.unique(labels[labels > 0]):
+    for number in np.unique(labels[labels > 0]) if labels.any() else [1]:  # no nuclei: one black mask
         mask = np.where(labels == number, 255, 0).astype(np.uint8)
         iio.imwrite(folder / "masks" / f"{hashlib.sha256(f'{name} {number}'.encode()).hexdigest()}.png", mask)
 

@@ -83,7 +83,7 @@ def run(name, given, resume):
     print(f"Network: {model.count_params() / 1e6:.1f} million parameters, {precision} compute, on {where}")
     try:
         history = training.train(model, samples, config, folder)
-    except training.Interrupted:
+    except training.InterruptedRunError:
         print(f"Stopped. To go on: python {Path(__file__).name} {config.recipe} --resume {folder}")
         sys.exit(130)
 

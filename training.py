@@ -18,7 +18,7 @@ from unet import Overlap, PixelLoss, build_unet
 MONITOR = "val_dice"
 
 
-class Interrupted(Exception):
+class InterruptedRunError(Exception):
     """Ctrl-C or SIGTERM ended training after a finished epoch; everything up to there is saved."""
 
 
@@ -132,7 +132,7 @@ def train(model, samples, config, folder):
     """Fit the network to ``samples.fit`` until the Dice on ``samples.choose`` stops rising; load the best epoch.
 
     Continues where a run in ``folder`` stopped. Writes checkpoints, history.csv and TensorBoard's log there and
-    returns the history, a DataFrame with one row per epoch. Raises Interrupted after Ctrl-C or SIGTERM.
+    returns the history, a DataFrame with one row per epoch. Raises InterruptedRunError after Ctrl-C or SIGTERM.
     """
     checkpoint = Checkpoint(model, config, folder)
     done = checkpoint.restore()
@@ -146,10 +146,11 @@ def train(model, samples, config, folder):
                 initial_epoch=done,
                 validation_data=_Listed(choose_batches(samples.choose, config)),
                 callbacks=[checkpoint, Progress(config, done), keras.callbacks.TensorBoard(str(folder / "tensorboard"))],
+                shuffle=False,
                 verbose=0,
             )
     if not checkpoint.finished:
-        raise Interrupted
+        raise InterruptedRunError
     checkpoint.load_best()
     return checkpoint.history
 

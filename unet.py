@@ -93,7 +93,12 @@ def _skip_crop(level, depth):
 
 
 def _check(channels, classes, filters, depth, padding, dropout, upsampling):
-    for name, value, least in (("channels", channels, 1), ("classes", classes, 2), ("filters", filters, 1), ("depth", depth, 1)):
+    for name, value, least in (
+        ("channels", channels, 1),
+        ("classes", classes, 2),
+        ("filters", filters, 1),
+        ("depth", depth, 1),
+    ):
         if not isinstance(value, int) or value < least:
             raise ValueError(f"build_unet: {name} is {value!r}, expected a whole number of at least {least}.")
     if padding not in ("same", "valid"):
@@ -143,32 +148,28 @@ class Overlap(keras.metrics.Metric):
     def __init__(self, kind="dice", maps=1, name=None, **kwargs):
         super().__init__(name=name or kind, **kwargs)
         self.kind, self.maps = kind, maps
-        # Three rows: pixels that are true and predicted, true, predicted; the count is high * BASE + low.
-        self.low = self.add_variable((3, maps), "zeros", dtype="int32", name="low")
-        self.high = self.add_variable((3, maps), "zeros", dtype="int32", name="high")
+        # Rows: pixels that are true and predicted, true, predicted. Columns: classes. Counts: high * BASE + low.
+        shape = (3, max(1, maps - 1))
+        self.low = self.add_variable(shape, "zeros", dtype="int32", name="low")
+        self.high = self.add_variable(shape, "zeros", dtype="int32", name="high")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         truth = one_hot(y_true, self.maps)[..., 1:] > 0.5
-        if self.maps == 1:
-            predicted = y_pred > 0.5
-        else:
-            predicted = ops.one_hot(ops.argmax(y_pred, axis=-1), self.maps)[..., 1:] > 0.5
+        decided = y_pred if self.maps == 1 else ops.one_hot(ops.argmax(y_pred, axis=-1), self.maps)[..., 1:]
+        predicted = decided > 0.5
         if sample_weight is not None:
             counted = ops.expand_dims(ops.reshape(sample_weight, ops.shape(truth)[:-1]) > 0, -1)
             truth, predicted = ops.logical_and(truth, counted), ops.logical_and(predicted, counted)
-        rows = [ops.logical_and(truth, predicted), truth, predicted]
-        counts = ops.stack([ops.sum(ops.cast(row, "int32"), axis=(0, 1, 2)) for row in rows])
-        counts = ops.pad(counts, ((0, 0), (0, self.maps - counts.shape[1])))
-        low = self.low + counts
+        rows = (ops.logical_and(truth, predicted), truth, predicted)
+        low = self.low + ops.stack([ops.sum(ops.cast(row, "int32"), axis=(0, 1, 2)) for row in rows])
         self.high.assign_add(low // self.BASE)
         self.low.assign(low % self.BASE)
 
     def result(self):
         both, true, predicted = ops.unstack(ops.cast(self.high, "float32") * self.BASE + ops.cast(self.low, "float32"))
-        numerator, denominator = (2 * both, true + predicted) if self.kind == "dice" else (both, true + predicted - both)
-        classes = max(1, self.maps - 1)
-        ratio = ops.where(denominator > 0, numerator / ops.maximum(denominator, 1), 1.0)
-        return ops.mean(ratio[:classes])
+        dice = self.kind == "dice"
+        part, whole = (2 * both, true + predicted) if dice else (both, true + predicted - both)
+        return ops.mean(ops.where(whole > 0, part / ops.maximum(whole, 1), 1.0))
 
 
 def one_hot(y_true, maps):

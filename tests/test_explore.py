@@ -1,0 +1,65 @@
+"""Tables of drawn images with known numbers; clusters that are the same every time."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import explore
+from data import Sample
+
+
+@pytest.fixture
+def samples():
+    gray = np.zeros((10, 20, 1), np.uint8)
+    gray[:, 10:] = 255
+    pink = np.full((10, 10, 3), (255, 128, 200), np.uint8)
+    mask = np.zeros((10, 20), np.uint16)
+    mask[0, :3], mask[5, :5], mask[9, :10] = 1, 2, 9
+    return [Sample("gray", gray, mask), Sample("pink", pink, np.zeros((10, 10), np.uint16))]
+
+
+def test_sizes(samples):
+    table = explore.size_table([*samples, samples[0]])
+    assert table.to_dict("records")[0] == {"height": 10, "width": 20, "images": 2}
+
+
+def test_nuclei_areas_and_foreground(samples):
+    assert explore.object_areas(samples[0]).tolist() == [3, 5, 10]
+    table = explore.mask_table(samples)
+    assert table.loc["gray"].tolist() == [3, 18 / 200, 5]
+    assert table.loc["pink", "objects"] == 0 and np.isnan(table.loc["pink", "median_area"])
+
+
+def test_image_statistics(samples):
+    table = explore.image_table(samples)
+    assert table.loc["gray", "brightness"] == pytest.approx(0.5)
+    assert table.loc["gray", "contrast"] == pytest.approx(0.5)
+    assert table.loc["gray", "skewness"] == pytest.approx(0, abs=1e-6)
+    assert table.loc["gray", ["redness", "blueness"]].tolist() == [0, 0]
+    assert table.loc["pink", "redness"] > 0.2 and table.loc["pink", "blueness"] > 0
+    assert table.loc["gray", "log_pixels"] == pytest.approx(np.log10(200))
+
+
+def test_bright_spots_skew_up_and_dark_spots_down():
+    spots = np.zeros((20, 20, 1), np.uint8)
+    spots[:4, :4] = 255
+    mask = np.zeros((20, 20), np.uint8)
+    skewness = explore.image_table([Sample("a", spots, mask), Sample("b", 255 - spots, mask)])["skewness"]
+    assert skewness["a"] > 1 and skewness["b"] == pytest.approx(-skewness["a"], rel=1e-3)
+
+
+def test_clusters_are_deterministic_and_the_largest_is_first():
+    rng = np.random.default_rng(0)
+    centres = np.repeat([0, 10, 20], [30, 50, 20])
+    values = centres[:, None] + rng.normal(0, 0.1, (100, len(explore.FEATURES)))
+    table = pd.DataFrame(values, columns=list(explore.FEATURES))
+    labels = explore.cluster(table, 3)
+    assert [set(labels[centres == centre]) for centre in (10, 0, 20)] == [{0}, {1}, {2}]
+    np.testing.assert_array_equal(labels, explore.cluster(table, 3))
+
+
+def test_fewer_different_images_than_clusters():
+    table = pd.DataFrame(
+        np.repeat([[0.0], [1.0]], [3, 2], axis=0).repeat(len(explore.FEATURES), axis=1), columns=list(explore.FEATURES)
+    )
+    assert explore.cluster(table, 8).tolist() == [0, 0, 0, 1, 1]

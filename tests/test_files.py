@@ -1,0 +1,69 @@
+"""Files are written whole or not at all."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from files import read_json, write_json, write_text, written_whole
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "scores.json"
+    write_text(path, "before")
+    with pytest.raises(RuntimeError, match="mid-write"), written_whole(path) as temporary:
+        temporary.write_text("half of it")
+        raise RuntimeError("mid-write")
+    assert path.read_text() == "before"
+    assert os.listdir(tmp_path) == ["scores.json"]
+
+
+def test_a_full_disk_leaves_the_previous_checkpoint_whole(tmp_path):
+    """The kernel refuses to let the file grow, as a full disk does; the error names the file."""
+    path = tmp_path / "epoch-0001.weights.h5"
+    path.write_bytes(b"previous")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OSError, match=r"epoch-0001\.weights\.h5: could not be written"), written_whole(path) as temporary:
+            temporary.write_bytes(bytes(100_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == b"previous"
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_process_killed_in_mid_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text("before")
+    program = (
+        "import os, signal, sys; sys.path.insert(0, '.')\n"
+        "from files import written_whole\n"
+        f"with written_whole({str(path)!r}) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", program])
+    assert finished.returncode == -signal.SIGKILL
+    assert path.read_text() == "before"
+
+
+def test_the_temporary_name_keeps_the_suffix(tmp_path):
+    with written_whole(tmp_path / "model.keras") as temporary:
+        assert temporary.suffix == ".keras"
+        assert temporary.parent == tmp_path
+        temporary.write_text("")
+
+
+def test_json_comes_back_and_broken_json_is_named(tmp_path):
+    write_json(tmp_path / "new" / "a.json", {"dice": 0.5})
+    assert read_json(tmp_path / "new" / "a.json") == {"dice": 0.5}
+    (tmp_path / "broken.json").write_text(json.dumps({"a": 1})[:-1])
+    with pytest.raises(ValueError, match=r"broken\.json: not readable as JSON"):
+        read_json(tmp_path / "broken.json")
