@@ -19,19 +19,22 @@ BATCHES_AHEAD = 4  # that every worker may have waiting
 
 
 def training_batches(samples, config, first=0):
-    """The batches of a run from number ``first`` on, in order: a grain iterator; ``close()`` it to end the workers.
+    """The batches of a run from number ``first`` on, in order: a generator; ``close()`` it to end the workers.
 
     Each is (images, targets) or, with border weights, (images, targets, weights): float32 (N, tile, tile, C),
     normalised; uint8 (N, tile, tile, 1); float32 (N, tile, tile). An exception in a worker reaches the caller and
     names the image.
     """
-    last = config.epochs * config.steps
-    batches = grain.MapDataset.range(first, max(last, first + 1)).map(partial(make_batch, samples, config)).to_iter_dataset()
-    # Batches come through a pipe: in shared memory those that nobody fetched would outlive the run.
-    options = grain.experimental.DatasetOptions(min_shm_size=2**40)
-    batches = grain.experimental.WithOptionsIterDataset(batches, options)
+    numbers = grain.MapDataset.range(first, max(config.epochs * config.steps, first + 1))
     workers = grain.multiprocessing.MultiprocessingOptions(config.workers, BATCHES_AHEAD)
-    return iter(batches.mp_prefetch(workers, worker_init_fn=_ignore_interrupts))
+    stream = iter(
+        numbers.map(partial(make_batch, samples, config)).to_iter_dataset().mp_prefetch(workers, worker_init_fn=_start_worker)
+    )
+    try:
+        for batch in stream:
+            yield tuple(np.array(part) for part in batch)  # a copy, so that the shared memory is given back at once
+    finally:
+        stream.close()
 
 
 def check_batch_size(samples, config):
@@ -122,6 +125,6 @@ def _plain_tiles(sample, config):
         inside[:] = 0
 
 
-def _ignore_interrupts(_worker, _workers):
+def _start_worker(_worker, _workers):
     """Ctrl-C reaches every process of a terminal; the main process decides when the workers end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

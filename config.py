@@ -133,9 +133,8 @@ def parse_command_line(recipes, arguments=None):
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "recipe", nargs="?", default="dsb", choices=sorted(recipes), help="; ".join(f"{k}: {v}" for k, v in recipes.items())
-    )
+    known = "; ".join(f"{key}: {text}" for key, text in recipes.items())
+    parser.add_argument("recipe", nargs="?", default="dsb", help=f"{known} (default: dsb)")
     for item in dataclasses.fields(Config)[1:]:
         _add_option(parser, item)
     parser.add_argument(
@@ -147,6 +146,8 @@ def parse_command_line(recipes, arguments=None):
     )
     given = vars(parser.parse_args(arguments))
     recipe, resume = given.pop("recipe"), given.pop("resume", None)
+    if recipe not in recipes:
+        parser.error(f"no recipe is called {recipe!r}; choose one of {', '.join(recipes)}")
     allowed = {"workers"}  # the batches are the same whatever it is
     if resume is not None and set(given) - allowed:
         parser.error(

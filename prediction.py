@@ -5,7 +5,7 @@ from tqdm import tqdm
 
 import tiles
 from data import normalise
-from unet import halo
+from unet import reach
 
 BLEND_WIDTH = 32  # px over which two tiles fade into each other, beyond what neither can know
 
@@ -23,15 +23,14 @@ def predict_image(model, image, limits, config):
     ``limits``: see ``data.normalise``. An image larger than ``config.prediction_tile`` is predicted in overlapping
     tiles, which give what one large tile would give.
     """
-    multiple = 2**config.depth
-    margin = tiles.round_up(halo(config.depth), multiple)  # poolings make the reach depend on the place in their cell
+    margin = reach(config.depth, config.upsampling)
     return tiles.predict_tiled(
         predict_function(model),
         normalise(image, limits),
         tile=config.prediction_tile,
         overlap=2 * margin + BLEND_WIDTH,
         margin=margin,
-        multiple=multiple,
+        multiple=2**config.depth,
         blend=config.blend,
     )
 

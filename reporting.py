@@ -10,7 +10,7 @@ import figures
 from files import write_json, write_text, written_whole
 from metrics import score_table, stratum_table, summarise
 from run_folder import save_figure
-from unet import halo
+from unet import reach
 
 
 class Scores(NamedTuple):
@@ -54,7 +54,7 @@ def write_model_card(folder, config, data, scores, history, precision):
         "image_scale": config.image_scale,
         "pixel_size_um": None,
         "size_multiple": 2**config.depth,
-        "halo_px": halo(config.depth),
+        "halo_px": reach(config.depth, config.upsampling),
         "threshold": scores.summary["threshold"],
         "training_data": data,
         "training": {

@@ -51,19 +51,20 @@ def windows(length, tile, overlap, margin, multiple, blend="linear"):
     over the rest of the overlap, linearly or as a Gaussian; at the image's own border it stays.
     """
     starts = origins(length, tile, overlap, multiple)
+    shared = tile - starts[1] if len(starts) > 1 else 0
     weights = np.zeros((len(starts), length))
     for row, start in zip(weights, starts, strict=True):
         position = np.arange(tile) + 0.5
         before = np.full(tile, np.inf) if start == 0 else position
         after = np.full(tile, np.inf) if start + tile == length else tile - position
-        row[start : start + tile] = _rise(np.minimum(before, after), overlap, margin, blend)
+        row[start : start + tile] = _rise(np.minimum(before, after), shared, margin, blend)
     weights /= weights.sum(axis=0)
     return [(start, row[start : start + tile].astype(np.float32)) for start, row in zip(starts, weights, strict=True)]
 
 
-def _rise(distance, overlap, margin, blend):
-    margin = min(margin, (overlap - 1) / 2)  # too little overlap: at least one pixel of each tile must count
-    ramp = np.clip((distance - margin) / max(overlap - 2 * margin, 1), 0, 1)
+def _rise(distance, shared, margin, blend):
+    margin = min(margin, max(0, shared - 1) / 2)  # too little overlap: every pixel must count in one tile at least
+    ramp = np.clip((distance - margin) / max(shared - 2 * margin, 1), 0, 1)
     if blend == "linear":
         return ramp
     if blend == "gaussian":
@@ -75,7 +76,8 @@ def predict_tiled(predict, image, *, tile, overlap, margin, multiple, blend="lin
     """Apply ``predict`` to overlapping tiles of an image and blend the results.
 
     ``image``: float32 (H, W, C), any H and W. ``predict``: (N, h, w, C) -> (N, h, w, K), h and w multiples of
-    ``multiple``. An image that fits into one tile is predicted at once; ``margin`` is the network's halo in px.
+    ``multiple``. An image that fits into one tile is predicted at once. ``margin``: px at a tile's border that are
+    not used; a tile under twice the ``overlap`` uses some of them, so that no pixel is predicted more than four times.
     Returns float32 (H, W, K). Memory beyond image and result: ``batch_size`` tiles.
     """
     height, width = image.shape[:2]
@@ -84,7 +86,7 @@ def predict_tiled(predict, image, *, tile, overlap, margin, multiple, blend="lin
     tile = round_up(tile, multiple)
     sides = [min(tile, side) for side in padded]
     rows, columns = (
-        windows(length, side, min(overlap, side - 1), margin, multiple, blend)
+        windows(length, side, min(overlap, side // 2), margin, multiple, blend)
         for length, side in zip(padded, sides, strict=True)
     )
     result = None

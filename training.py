@@ -140,7 +140,7 @@ def train(model, samples, config, folder):
         stream = training_batches(samples.fit, config, first=done * config.steps)
         with contextlib.closing(stream), checkpoint.stop_on_signals():
             model.fit(
-                (batch for batch in stream),
+                stream,
                 steps_per_epoch=config.steps,
                 epochs=config.epochs,
                 initial_epoch=done,

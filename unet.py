@@ -55,12 +55,27 @@ def build_unet(
 
 
 def halo(depth):
-    """Pixels at a tile's border whose prediction depends on what lies outside the tile.
+    """Pixels by which a valid-padded prediction is smaller than its image, per side.
 
     Two 3x3 convolutions at each level on the way down, at the bottom and on the way up: 92 px for depth 4, which is
     (572 - 388) / 2 of the U-Net paper.
     """
     return 2 * (2**depth - 1) + 2 * 2**depth + 2 * (2**depth - 1)
+
+
+def reach(depth, upsampling="transposed"):
+    """Pixels at a tile's border whose same-padded prediction can depend on what lies outside the tile.
+
+    A multiple of 2**depth, and up to one such pooling cell more than the halo: a pixel at the edge of its cell sees
+    all of the neighbouring cells. Valid for tiles whose origin is a multiple of 2**depth.
+    """
+    step = 3 if upsampling == "nearest" else 2  # its 2x2 convolution looks one pixel farther
+    far = step
+    for _ in range(depth):
+        far = -(-far // 2) + step
+    for _ in range(depth):
+        far = 2 * far + 2
+    return -(-far // 2**depth) * 2**depth
 
 
 def _block(x, filters, padding, normalisation, name):

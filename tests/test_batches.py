@@ -1,0 +1,138 @@
+"""Batches do not depend on the workers, errors name the image, and no worker loads TensorFlow."""
+
+import contextlib
+import dataclasses
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import batches
+
+
+def take(samples, config, count, first=0):
+    with contextlib.closing(batches.training_batches(samples, config, first)) as stream:
+        return list(itertools.islice(stream, count))
+
+
+def assert_same(one, other):
+    assert len(one) == len(other) > 0
+    for left, right in zip(one, other, strict=True):
+        for a, b in zip(left, right, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_same_batches_whatever_the_number_of_workers(discs, small, workers):
+    config = small.replace(steps=6, epochs=1)
+    assert_same(take(discs(5), config, 6), take(discs(5), config.replace(workers=workers), 6))
+
+
+def test_resuming_goes_on_with_the_batch_that_was_next(discs, small):
+    config = small.replace(steps=3)
+    assert_same(take(discs(5), config, 6)[4:], take(discs(5), config, 2, first=4))
+
+
+def test_no_two_tiles_of_a_run_are_equal(discs, small):
+    config = small.replace(steps=4)
+    tiles = np.concatenate([images for images, _ in take(discs(4), config, 8)])
+    assert len(np.unique(tiles.reshape(len(tiles), -1), axis=0)) == len(tiles) == 32
+
+
+def test_another_seed_draws_other_tiles(discs, small):
+    assert not np.array_equal(take(discs(4), small, 1)[0][0], take(discs(4), small.replace(seed=1), 1)[0][0])
+
+
+def test_shapes_types_and_values(discs, small):
+    images, targets = take(discs(4), small, 1)[0]
+    assert images.shape == (4, 64, 64, 1) and images.dtype == np.float32
+    assert targets.shape == (4, 64, 64, 1) and targets.dtype == np.uint8
+    assert set(np.unique(targets)) == {0, 1}
+    assert -0.5 < images.min() < images.max() < 2.5  # normalised before brightness, contrast, gamma and noise
+
+
+def test_every_image_is_drawn_once_before_any_is_drawn_twice(discs, small, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(batches, "_draw_tile", lambda rng, sample, config: drawn.append(sample.name) or (np.zeros(1),) * 2)
+    for number in range(6):
+        batches.make_batch(discs(8), small, number)
+    for first in (0, 8, 16):
+        assert len(set(drawn[first : first + 8])) == 8
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_in_a_worker_names_the_image(discs, small, workers):
+    samples = discs(4)
+    samples[2] = dataclasses.replace(samples[2], name="plate7.png")
+    object.__setattr__(samples[2], "image", "not an array")
+    with pytest.raises(RuntimeError, match=r"plate7\.png: no tile could be drawn"):
+        take(samples, small.replace(workers=workers), 2)
+
+
+def test_workers_stay_free_of_tensorflow_and_end(discs, small, tmp_path):
+    """A program like the script: what its workers imported, and that it ends although batches are left over."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(batches.__file__).rsplit('/', 1)[0]!r})\n"
+        "import numpy as np\n"
+        "import batches\n"
+        "from config import Config\n"
+        "from data import Sample\n"
+        "def spy(samples, config, number):\n"
+        "    return np.array(['tensorflow' in sys.modules or 'keras' in sys.modules]), np.zeros(300_000)\n"
+        "if __name__ == '__main__':\n"
+        "    import tensorflow\n"
+        "    batches.make_batch = spy\n"
+        "    sample = Sample('a', np.zeros((64, 64, 1), np.uint8), np.zeros((64, 64), np.uint8))\n"
+        "    stream = batches.training_batches([sample] * 4, Config(batch_size=2, workers=2))\n"
+        "    print('loaded', [bool(next(stream)[0][0]) for _ in range(4)])\n"
+        "    stream.close()\n"
+    )
+    finished = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60)
+    assert "loaded [False, False, False, False]" in finished.stdout, finished.stderr
+    assert "leaked" not in finished.stderr and "Exception ignored" not in finished.stderr
+
+
+def test_a_batch_larger_than_the_data_is_refused(discs, small):
+    batches.check_batch_size(discs(4), small)
+    with pytest.raises(ValueError, match="--batch-size 4 is larger than the 3 images to fit"):
+        batches.check_batch_size(discs(3), small)
+
+
+def test_border_weights_of_two_touching_squares():
+    """Between two objects a pixel has d1 = 1 and d2 = 2, or 2 and 1: w0 * exp(-9 / 50) above the rest."""
+    mask = np.zeros((40, 40), np.uint16)
+    mask[10:30, 5:19], mask[10:30, 21:35] = 1, 2
+    weights = batches.border_weights(mask)
+    assert weights.dtype == np.float32
+    assert weights.mean() == pytest.approx(1, rel=1e-5)
+    assert weights[20, 19] / weights[20, 10] == pytest.approx(1 + 10 * np.exp(-9 / 50), rel=1e-4)
+    assert weights[20, 20] == weights[20, 19] > weights[0, 0] > weights[20, 10] * 0.999
+
+
+def test_one_object_has_no_border_to_weigh():
+    assert (batches.border_weights(np.eye(8, dtype=np.uint16)) == 1).all()
+
+
+def test_batches_carry_border_weights_when_asked(discs, small):
+    parts = take(discs(4), small.replace(border_weights=True, loss="cross_entropy"), 1)[0]
+    assert parts[2].shape == (4, 64, 64)
+
+
+def test_the_choose_set_counts_every_pixel_once_and_fills_its_batches(discs, small):
+    samples = [*discs(2, side=100), *discs(1, side=40)]
+    drawn = batches.choose_batches(samples, small)
+    assert all(len(part) == small.batch_size for batch in drawn for part in batch)
+    weights = np.concatenate([batch[2] for batch in drawn])
+    assert weights.sum() == 2 * 100 * 100 + 40 * 40
+    foreground = sum((batch[1][..., 0] * batch[2]).sum() for batch in drawn)
+    assert foreground == sum(sample.mask.sum() for sample in samples)
+
+
+def test_the_choose_set_is_never_augmented(discs, small):
+    sample = discs(1)[0]
+    image = batches.choose_batches([sample], small)[0][0][0]
+    np.testing.assert_array_equal(image, batches.normalise(sample.image, sample.limits))
