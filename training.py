@@ -159,8 +159,8 @@ class Checkpoint(keras.callbacks.Callback):
     """Saves every finished epoch, keeps the best one, stops early, and continues where an earlier process ended.
 
     checkpoint.json names the files that belong together and is replaced last, so that a process killed at any moment
-    leaves the previous epoch whole. All state is in the weights file (weights, optimiser, dropout's random state) and
-    in the history; batches are keyed to their number.
+    leaves the previous epoch whole. The weights file holds weights and optimiser, the index the history and dropout's
+    random state (which Keras leaves out of weights files); batches are keyed to their number.
     """
 
     def __init__(self, model, config, folder):
@@ -187,6 +187,8 @@ class Checkpoint(keras.callbacks.Callback):
             state = read_json(self.index)
             self.history = pd.DataFrame(state["history"])
             self.network.load_weights(self._weights(len(self.history)))
+            for layer in self._random_layers():
+                layer.seed_generator.state.assign(state["random_state"][layer.name])
         return len(self.history)
 
     def load_best(self):
@@ -205,7 +207,10 @@ class Checkpoint(keras.callbacks.Callback):
         self.history = pd.concat([self.history, pd.DataFrame([row])], ignore_index=True)
         with written_whole(self._weights(epoch + 1)) as temporary:
             self.network.save_weights(temporary)
-        write_json(self.index, {"history": self.history.to_dict("records")})
+        random_state = {
+            layer.name: keras.ops.convert_to_numpy(layer.seed_generator.state).tolist() for layer in self._random_layers()
+        }
+        write_json(self.index, {"history": self.history.to_dict("records"), "random_state": random_state})
         write_text(self.folder / "history.csv", self.history.to_csv(index=False))
         for old in self.index.parent.glob("epoch-*.weights.h5"):
             if old not in (self._weights(epoch + 1), self._weights(self.best_epoch)):
@@ -228,6 +233,9 @@ class Checkpoint(keras.callbacks.Callback):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _random_layers(self):
+        return [layer for layer in self.network.layers if getattr(layer, "seed_generator", None) is not None]
 
     def _weights(self, epoch):
         return self.folder / f"epoch-{epoch:04d}.weights.h5"

@@ -1,0 +1,175 @@
+"""The script from beginning to end on small simulated images: what it leaves, how it resumes, what it refuses."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import imageio.v3 as iio
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import dsb
+import train_and_predict
+from data import normalise, prepare
+from files import read_json
+from figures import stretch
+
+SCRIPT = Path(train_and_predict.__file__)
+QUICK = (
+    "--filters 4 --depth 2 --tile 64 --overlap 16 --batch-size 4 --steps 3 --epochs 3 --workers 1 --precision float32 "
+    "--choose-share 0.25 --report-share 0.25 --learning-rate 0.01 --device cpu"
+).split()
+
+
+@pytest.fixture(scope="module")
+def run(nuclei_folder, tmp_path_factory):
+    """One finished run, by the command a user types: (folder, what was printed)."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    finished = script("--data", nuclei_folder, "--output", folder, *QUICK)
+    assert finished.returncode == 0, finished.stderr
+    return folder, finished.stdout
+
+
+def script(*arguments):
+    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+
+
+def test_the_run_folder_is_complete(run):
+    folder, _ = run
+    files = {path.name for path in folder.iterdir()}
+    assert files >= {
+        "config.json", "split.json", "environment.json", "history.csv", "model.keras", "model.json", "scores.csv",
+        "scores.json", "predictions", "figures", "tensorboard",
+    }  # fmt: skip
+    assert not [path for path in folder.rglob("*") if ".part" in path.name]
+
+
+def test_simulated_results_say_so(run):
+    folder, printed = run
+    assert printed.startswith("DSB 2018 nuclei, simulated images")
+    assert read_json(folder / "scores.json")["simulated"] is True
+    assert "simulated" in read_json(folder / "model.json")["training_data"]["title"]
+
+
+def test_scores_are_those_of_the_written_masks(run, nuclei_folder):
+    folder, _ = run
+    table = pd.read_csv(folder / "scores.csv").set_index("name")
+    report = read_json(folder / "split.json")["report"]
+    assert set(table.index) == set(report)
+    for sample in dsb.load(nuclei_folder, cache=None):
+        if sample.name in report:
+            mask = iio.imread(folder / "predictions" / f"{sample.name}_mask.png") > 0
+            truth = sample.mask > 0
+            dice = 2 * (mask & truth).sum() / (mask.sum() + truth.sum())
+            assert table.loc[sample.name, "dice"] == pytest.approx(dice)
+    scores = read_json(folder / "scores.json")
+    assert scores["dice"]["mean"] == pytest.approx(table["dice"].mean())
+    assert sum(row["images"] for row in scores["clusters"]) == len(table)
+
+
+def test_the_model_opens_without_custom_objects_and_predicts_what_was_written(run, nuclei_folder):
+    folder, _ = run
+    card = read_json(folder / "model.json")
+    model = keras.saving.load_model(folder / "model.keras")  # safe mode is the default
+    assert not model.compiled
+    sample = next(
+        s
+        for s in dsb.load(nuclei_folder, cache=None)
+        if s.mask.shape == (64, 64) and s.name in read_json(folder / "split.json")["report"]
+    )
+    sample = prepare(sample, card["channels"])
+    probability = model.predict(normalise(sample.image, sample.limits)[None], verbose=0)[0, ..., 0]
+    written = iio.imread(folder / "predictions" / f"{sample.name}_mask.png")
+    assert np.mean((probability > card["threshold"]) != (written > 0)) < 0.001
+
+
+def test_every_figure_is_a_picture(run):
+    folder, _ = run
+    names = {path.stem for path in (folder / "figures").glob("*.png")}
+    assert names == {
+        "training_curves", "image_truth_prediction", "overlays", "dice_per_cluster", "clusters", "worst", "median", "best",
+    }  # fmt: skip
+    for path in (folder / "figures").iterdir():
+        picture = iio.imread(path)
+        assert min(picture.shape[:2]) > 200 and stretch(picture).std() > 0.05
+
+
+def test_a_killed_run_resumes_to_the_scores_of_an_uninterrupted_one(run, nuclei_folder, tmp_path):
+    whole, _ = run
+    folder = tmp_path / "killed"
+    command = [sys.executable, SCRIPT, "--data", nuclei_folder, "--output", folder, *QUICK]
+    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (folder / "checkpoint.json").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (folder / ".checkpoint-x.part.json").write_text('{"history": [')  # what a kill in mid-write leaves
+    done = len(read_json(folder / "checkpoint.json")["history"])
+    assert done < 3 and not (folder / "scores.json").exists()
+
+    finished = script("dsb", "--resume", folder)
+    assert finished.returncode == 0, finished.stderr
+    assert len(pd.read_csv(folder / "history.csv")) == 3
+    expected, scores = read_json(whole / "scores.json"), read_json(folder / "scores.json")
+    assert scores["threshold"] == expected["threshold"]
+    for name in ("dice", "iou", "accuracy"):
+        assert scores[name]["mean"] == pytest.approx(expected[name]["mean"], abs=1e-3)
+
+
+def refused(capsys, *arguments):
+    with pytest.raises(SystemExit) as end:
+        train_and_predict.main([str(argument) for argument in arguments])
+    assert end.value.code not in (0, None)
+    return str(end.value.code) + capsys.readouterr().err
+
+
+def test_an_existing_output_folder_is_never_overwritten(nuclei_folder, tmp_path, capsys):
+    (tmp_path / "precious.txt").write_text("mine")
+    message = refused(capsys, "--data", nuclei_folder, "--output", tmp_path, *QUICK)
+    assert f"{tmp_path}: exists already and is not overwritten" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_data_that_is_not_there(tmp_path, capsys):
+    message = refused(capsys, "--data", tmp_path / "nowhere.zip", *QUICK)
+    assert message.startswith("train_and_predict.py: ") and "nowhere.zip: no such folder or zip file" in message
+
+
+def test_a_class_count_that_the_masks_contradict(nuclei_folder, tmp_path, capsys):
+    message = refused(capsys, "--data", nuclei_folder, "--output", tmp_path / "a", "--classes", 5, *QUICK)
+    assert "but 5 classes need exactly 0 to 4" in message and not (tmp_path / "a").exists()
+
+
+def test_a_batch_larger_than_the_data(nuclei_folder, tmp_path, capsys):
+    message = refused(capsys, "--data", nuclei_folder, "--output", tmp_path / "a", *QUICK, "--batch-size", 100)
+    assert "--batch-size 100 is larger than the" in message and not (tmp_path / "a").exists()
+
+
+def test_nothing_to_resume(tmp_path, capsys):
+    assert "not a run folder (it has no config.json)" in refused(capsys, "--resume", tmp_path)
+
+
+def test_images_that_changed_since_the_run_began(run, tmp_path, capsys):
+    whole, _ = run
+    folder = tmp_path / "changed"
+    folder.mkdir()
+    for name in ("config.json", "split.json"):
+        (folder / name).write_text((whole / name).read_text())
+    split = json.loads((folder / "split.json").read_text())
+    split["report"].popitem()
+    (folder / "split.json").write_text(json.dumps(split))
+    assert "the images changed since this run began" in refused(capsys, "--resume", folder)
+
+
+def test_help_answers_without_tensorflow():
+    program = (
+        "import sys, train_and_predict as t\ntry: t.main(['--help'])\nexcept SystemExit: print('tensorflow' in sys.modules)"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=SCRIPT.parent)
+    assert finished.stdout.splitlines()[-1] == "False"

@@ -1,0 +1,150 @@
+"""Training continues where it was interrupted, keeps the best epoch, and works on several devices."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import training
+from data import Split
+from files import read_json
+
+
+@pytest.fixture
+def split(discs):
+    samples = discs(9)
+    return Split(samples[:5], samples[5:7], samples[7:])
+
+
+def trained(config, split, folder):
+    keras.utils.set_random_seed(config.seed)
+    model = training.compiled_unet(config)
+    return model, training.train(model, split, config, folder)
+
+
+def test_history_and_best_epoch(small, split, tmp_path):
+    model, history = trained(small.replace(epochs=3), split, tmp_path)
+    assert history["epoch"].tolist() == [1, 2, 3]
+    assert {"minutes", "loss", "dice", "iou", "val_loss", "val_dice", "val_iou"} <= set(history.columns)
+    assert history["minutes"].is_monotonic_increasing
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "history.csv"), history, check_exact=False)
+    batches = training._Listed(training.choose_batches(split.choose, small))
+    best = model.evaluate(batches, verbose=0, return_dict=True)["dice"]
+    assert best == pytest.approx(history["val_dice"].max(), abs=1e-6)
+    assert list(tmp_path.glob("tensorboard/*/events*"))
+
+
+class _StopAfter(keras.callbacks.Callback):
+    """Sends this process a signal in the middle of an epoch, as a user at a terminal does."""
+
+    def __init__(self, epoch, number):
+        super().__init__()
+        self.epoch, self.number = epoch, number
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_its_epoch_and_goes_on_to_the_same_end(small, split, tmp_path, monkeypatch, number):
+    config = small.replace(epochs=4, schedule="cosine")
+    whole, expected = trained(config, split, tmp_path / "whole")
+
+    progress = training.Progress
+    monkeypatch.setattr(training, "Progress", lambda config, done: _StopAfter(1, number))
+    with pytest.raises(training.InterruptedRunError):
+        trained(config, split, tmp_path / "cut")
+    assert len(read_json(tmp_path / "cut/checkpoint.json")["history"]) == 2
+    assert signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
+
+    monkeypatch.setattr(training, "Progress", progress)
+    resumed, history = trained(config.replace(workers=1), split, tmp_path / "cut")
+    columns = [column for column in expected.columns if column != "minutes"]
+    pd.testing.assert_frame_equal(history[columns], expected[columns], rtol=1e-4)
+    for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_a_finished_run_is_not_trained_again(small, split, tmp_path, monkeypatch):
+    trained(small, split, tmp_path)
+    monkeypatch.setattr(training, "training_batches", None)
+    _, history = trained(small, split, tmp_path)
+    assert len(history) == small.epochs
+
+
+def test_early_stopping_and_what_is_kept(small, split, tmp_path):
+    """The Dice falls from the second epoch on: two epochs of patience, and the first epoch's weights remain."""
+    keras.utils.set_random_seed(0)
+    config = small.replace(epochs=10, patience=2)
+    checkpoint = training.Checkpoint(training.compiled_unet(config), config, tmp_path)
+    checkpoint.set_model(checkpoint.network)
+    checkpoint.on_train_begin()
+    for epoch, dice in enumerate([0.9, 0.8, 0.7]):
+        assert not checkpoint.finished
+        checkpoint.on_epoch_end(epoch, {"loss": 1.0, "val_dice": dice})
+    assert checkpoint.finished and checkpoint.model.stop_training
+    assert checkpoint.best_epoch == 1
+    assert sorted(path.name for path in tmp_path.glob("*.h5")) == ["epoch-0001.weights.h5", "epoch-0003.weights.h5"]
+
+
+def test_a_loss_that_is_not_a_number_ends_with_advice(small, tmp_path):
+    checkpoint = training.Checkpoint(training.compiled_unet(small), small, tmp_path)
+    checkpoint.on_train_begin()
+    with pytest.raises(ValueError, match="The loss became nan in epoch 1; lower --learning-rate"):
+        checkpoint.on_epoch_end(0, {"loss": float("nan"), "val_dice": 0.5})
+
+
+def test_batches_divide_by_the_number_of_replicas():
+    assert [training.divisible_batch(8, replicas) for replicas in (1, 2, 3, 8, 16)] == [8, 8, 9, 8, 16]
+
+
+def test_bfloat16_where_the_processor_has_it(tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    assert not training._cpu_has_bfloat16(cpuinfo)
+    for flags, expected in (("fpu avx512f", False), ("fpu avx512_bf16", True), ("fpu amx_bf16", True)):
+        cpuinfo.write_text(f"flags : {flags}\n")
+        assert training._cpu_has_bfloat16(cpuinfo) == expected
+
+
+def test_a_gpu_that_is_not_there_is_refused():
+    if training.list_gpus():
+        pytest.skip("this machine has a GPU")
+    assert training.list_gpus("cpu") == []
+    with pytest.raises(ValueError, match="--device gpu, but .* finds no GPU here"):
+        training.list_gpus("gpu")
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's")
+def test_two_replicas_train_as_one_device_does(tmp_path):
+    """Two logical CPUs under MirroredStrategy: the same batches give the same loss and exactly the same counts."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path(training.__file__).parent)!r})\n"
+        "import numpy as np, keras, tensorflow as tf\n"
+        "cpu = tf.config.list_physical_devices('CPU')[0]\n"
+        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
+        "import training\n"
+        "from config import Config\n"
+        "config = Config(filters=4, depth=2, batch_size=4, dropout=0.0, normalisation=False, schedule='constant')\n"
+        "rng = np.random.default_rng(0)\n"
+        "images = rng.random((8, 32, 32, 1), dtype=np.float32)\n"
+        "masks = (images > 0.6).astype(np.uint8)\n"
+        "for devices in ([], ['CPU:0', 'CPU:1']):\n"
+        "    keras.utils.set_random_seed(0)\n"
+        "    with training.scope(training.make_strategy(devices)):\n"
+        "        model = training.compiled_unet(config)\n"
+        "    history = model.fit(images, masks, batch_size=4, epochs=2, shuffle=False, verbose=0).history\n"
+        "    print('RESULT', len(devices), *(f'{history[key][-1]:.5f}' for key in ('loss', 'dice', 'iou')))\n"
+    )
+    finished = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=300)
+    results = [line.split()[1:] for line in finished.stdout.splitlines() if line.startswith("RESULT")]
+    assert [result[0] for result in results] == ["0", "2"], finished.stderr
+    assert np.array(results[0][1:], float) == pytest.approx(np.array(results[1][1:], float), abs=2e-4)
