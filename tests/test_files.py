@@ -15,9 +15,14 @@ from files import read_json, write_json, write_text, written_whole
 def test_a_failed_write_leaves_what_was_there(tmp_path):
     path = tmp_path / "scores.json"
     write_text(path, "before")
-    with pytest.raises(RuntimeError, match="mid-write"), written_whole(path) as temporary:
-        temporary.write_text("half of it")
-        raise RuntimeError("mid-write")
+
+    def fail_half_way():
+        with written_whole(path) as temporary:
+            temporary.write_text("half of it")
+            raise RuntimeError("mid-write")
+
+    with pytest.raises(RuntimeError, match="mid-write"):
+        fail_half_way()
     assert path.read_text() == "before"
     assert os.listdir(tmp_path) == ["scores.json"]
 

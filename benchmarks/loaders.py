@@ -1,0 +1,85 @@
+"""Batches per second of the loaders that `batches.py` could use: the main process, grain, PyDataset, tf.data.
+
+    python benchmarks/loaders.py [--workers 2]
+
+All make the same batches (8 augmented 256x256 tiles) from the same 400 images.
+"""
+
+import argparse
+import itertools
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+logging.getLogger("absl").setLevel(logging.ERROR)
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+
+import batches
+from config import Config
+from data import Sample
+
+BATCHES = 200
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, default=2)
+    workers = parser.parse_args().workers
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (360, 360, 1), dtype=np.uint8)
+    samples = [Sample(f"image{i}", image.copy(), (image[..., 0] > 200).astype(np.uint16)) for i in range(400)]
+    config = Config(batch_size=8, steps=BATCHES, workers=workers)
+    print(f"{workers} workers, {os.cpu_count()} cores\n\n| loader | first batch, s | batches/s | tiles/s |\n|---|---|---|---|")
+    report("main process", (batches.make_batch(samples, config, number) for number in range(BATCHES)))
+    report("grain", batches.training_batches(samples, config))
+    for multiprocessing in (True, False):
+        kind = "processes" if multiprocessing else "threads"
+        report(f"keras.utils.PyDataset, {kind}", py_dataset(samples, config, multiprocessing))
+    report("tf.data, numpy_function", tf_data(samples, config))
+
+
+def report(name, stream):
+    """Print one row of the table: the time of the first batch, and the rate of those after it."""
+    start = time.perf_counter()
+    stream = iter(stream)
+    next(stream)
+    first = time.perf_counter()
+    count = sum(1 for _ in itertools.islice(stream, BATCHES - 2))
+    rate = count / (time.perf_counter() - first)
+    print(f"| {name} | {first - start:.2f} | {rate:.0f} | {rate * 8:.0f} |", flush=True)
+
+
+def py_dataset(samples, config, multiprocessing):
+    """The batches as Keras' own loader prepares them for ``fit``."""
+    import keras
+    from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return BATCHES
+
+        def __getitem__(self, number):
+            return batches.make_batch(samples, config, number)
+
+    dataset = Batches(workers=config.workers, use_multiprocessing=multiprocessing, max_queue_size=8)
+    return PyDatasetAdapter(dataset, shuffle=False).get_tf_dataset()
+
+
+def tf_data(samples, config):
+    """The batches through tf.data's threads."""
+    import tensorflow as tf
+
+    def make(number):
+        types = (tf.float32, tf.uint8)
+        return tf.numpy_function(lambda n: batches.make_batch(samples, config, int(n)), [number], types)
+
+    return tf.data.Dataset.range(BATCHES).map(make, num_parallel_calls=config.workers).prefetch(8)
+
+
+if __name__ == "__main__":
+    main()
