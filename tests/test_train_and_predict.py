@@ -23,7 +23,7 @@ SCRIPT = Path(train_and_predict.__file__)
 QUICK = (
     "--filters 4 --depth 2 --tile 64 --overlap 16 --batch-size 4 --steps 3 --epochs 3 --learning-rate 0.01 "
     "--choose-share 0.25 --report-share 0.25 --workers 1 --precision float32 --device cpu"
-).split()  # noqa: SIM905 - as one types it
+).split()
 
 
 @pytest.fixture(scope="module")
