@@ -10,12 +10,16 @@ from functools import partial
 import cv2
 import grain
 import numpy as np
+from absl import flags
 
 import augment
 import tiles
 from data import normalise, target
 
 BATCHES_AHEAD = 4  # that every worker may have waiting
+
+if not flags.FLAGS.is_parsed():
+    flags.FLAGS.mark_as_parsed()  # grain reads its flags where JAX is installed, and no command line of absl's is parsed here
 
 
 def training_batches(samples, config, first=0):

@@ -24,8 +24,8 @@ from files import written_whole
 
 TITLE = "DSB 2018 nuclei"
 LICENCE = "CC0"
-CONFIG = Config(recipe="dsb")
-SIMULATED = CONFIG.replace(filters=16, epochs=10, steps=20, patience=10)
+CONFIG = Config(recipe="dsb", filters=16, epochs=50, steps=100)
+SIMULATED = CONFIG.replace(epochs=8, steps=20, patience=8)
 CLUSTERS = 8
 CACHE = Path(__file__).parent / "datasets" / "cache"
 CACHE_VERSION = 1  # raise it when what is stored changes
@@ -148,7 +148,7 @@ def _decode(archive):
     with ThreadPoolExecutor() as pool:
         jobs = {name: pool.submit(_decode_one, archive, name, images[name], masks[name]) for name in sorted(images)}
         try:
-            return [job.result() for job in tqdm(jobs.values(), desc="Reading images", unit="image")]
+            return [job.result() for job in tqdm(jobs.values(), desc="Reading images", unit="image", disable=None)]
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

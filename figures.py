@@ -18,8 +18,8 @@ def training_curves(history, title):
     figure, axes = _canvas(1, 2, 11, 4.2, title)
     best = history["val_dice"].idxmax()
     for axis, name, label in zip(axes[0], ("loss", "dice"), ("Loss", "Dice, all pixels"), strict=True):
-        axis.plot(history["epoch"], history[name], color=BLUE, label="fit (augmented tiles)")
-        axis.plot(history["epoch"], history[f"val_{name}"], color=ORANGE, label="choose (whole images)")
+        axis.plot(history["epoch"], history[name], color=BLUE, label="fit (augmented, with dropout)")
+        axis.plot(history["epoch"], history[f"val_{name}"], color=ORANGE, label="choose")
         axis.axvline(history["epoch"][best], color="0.5", linestyle=":", label=f"best epoch, {history['epoch'][best]:.0f}")
         axis.set(xlabel="Epoch", ylabel=label)
         axis.grid(alpha=0.3)
@@ -43,7 +43,7 @@ def three_rows(images, truths, predictions, names, title):
 def overlays(images, truths, predictions, names, title):
     """Where prediction and truth agree and differ, drawn over each image; two classes."""
     count = len(images)
-    columns = min(4, count)
+    columns = count if count <= 4 else 3
     figure, axes = _canvas(-(-count // columns), columns, 3 * columns, 3.2 * -(-count // columns) + 0.7, title)
     for axis, image, truth, predicted, name in zip(axes.flat, images, truths, predictions, names, strict=False):
         axis.imshow(overlay(image, truth, predicted))
@@ -76,7 +76,7 @@ def dice_per_cluster(table, title):
         axis.scatter(place + rng.uniform(-0.2, 0.2, len(dice)), dice, s=16, color=BLUE, alpha=0.6, linewidths=0)
         axis.hlines(dice.median(), place - 0.35, place + 0.35, color=VERMILION, linewidth=2)
     axis.hlines([], 0, 0, color=VERMILION, linewidth=2, label="median of the cluster")
-    axis.set_xticks(range(len(strata)), [f"{s}\n{(table['stratum'] == s).sum()} images" for s in strata])
+    axis.set_xticks(range(len(strata)), [f"{s}\n{_images((table['stratum'] == s).sum())}" for s in strata])
     axis.set(xlabel="Cluster", ylabel="Dice per image", ylim=(min(0.5, table["dice"].min() - 0.02), 1.005))
     axis.grid(axis="y", alpha=0.3)
     axis.legend(frameon=False, loc="lower left")
@@ -94,19 +94,22 @@ def cluster_examples(images, strata, title, columns=6):
             _show(axis, image)
         for axis in row[len(chosen) :]:
             axis.set_axis_off()
-        row[0].set_ylabel(f"{number}\n{len(members)} images")
+        row[0].set_ylabel(f"{number}\n{_images(len(members))}")
     return figure
 
 
-def augmentations(pairs, title):
-    """Each change on an image (with a grid to see it) and its mask: ``pairs`` is {name: (image, mask)}."""
-    figure, axes = _canvas(2, len(pairs), 2.2 * len(pairs), 4.9, title)
-    for column, (name, (image, mask)) in enumerate(pairs.items()):
-        axes[0, column].imshow(np.clip(image, 0, 1).squeeze(), cmap="gray", vmin=0, vmax=1)
-        axes[1, column].imshow(mask > 0, cmap="gray", interpolation="nearest")
-        axes[0, column].set_title(name, fontsize=10)
-    axes[0, 0].set_ylabel("Image")
-    axes[1, 0].set_ylabel("Mask")
+def augmentations(pairs, title, columns=5):
+    """Each change on an image and, below it, on its mask: ``pairs`` is {name: (image (H, W, C) in 0 to 1, mask)}."""
+    rows = -(-len(pairs) // columns)
+    figure, axes = _canvas(2 * rows, columns, 2.5 * columns, 5.2 * rows + 0.4, title)
+    for place, (name, (image, mask)) in enumerate(pairs.items()):
+        above, below = axes[2 * (place // columns) : 2 * (place // columns) + 2, place % columns]
+        picture = np.clip(image, 0, 1)
+        above.imshow(picture if picture.shape[2] == 3 else picture[..., 0], cmap="gray", vmin=0, vmax=1)
+        below.imshow(mask > 0, cmap="gray", interpolation="nearest")
+        above.set_title(name, fontsize=10)
+    for axis in axes[-2:, (len(pairs) - 1) % columns + 1 :].flat:
+        axis.set_axis_off()
     return figure
 
 
@@ -114,6 +117,10 @@ def stretch(image):
     """An image (H, W, C) of any bit depth as floats in [0, 1], its 0.5th to 99.8th percentile stretched."""
     low, high = np.percentile(image, (0.5, 99.8))
     return np.clip((image.astype(float) - low) / max(high - low, 1e-9), 0, 1)
+
+
+def _images(count):
+    return "1 image" if count == 1 else f"{count} images"
 
 
 def _show(axis, picture):

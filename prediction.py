@@ -13,7 +13,8 @@ BLEND_WIDTH = 32  # px over which two tiles fade into each other, beyond what ne
 def predict_samples(model, samples, config, description="Predicting"):
     """Probabilities of every sample: list of float32 (H, W, maps)."""
     return [
-        predict_image(model, sample.image, sample.limits, config) for sample in tqdm(samples, desc=description, unit="image")
+        predict_image(model, sample.image, sample.limits, config)
+        for sample in tqdm(samples, desc=description, unit="image", disable=None)
     ]
 
 

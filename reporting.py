@@ -6,11 +6,15 @@ import imageio.v3 as iio
 import numpy as np
 import pandas as pd
 
+import augment
 import figures
+from data import normalise, target
 from files import write_json, write_text, written_whole
 from metrics import score_table, stratum_table, summarise
 from run_folder import save_figure
 from unet import reach
+
+EXAMPLE_SEED = 31  # draws strong changes, so that a figure shows them
 
 
 class Scores(NamedTuple):
@@ -62,17 +66,17 @@ def write_model_card(folder, config, data, scores, history, precision):
             "best_epoch": int(best["epoch"]),
             "minutes": float(history["minutes"].iloc[-1]),
             "precision": precision,
-            "configuration": config.to_json(),
+            "configuration": {key: value for key, value in config.to_json().items() if key not in ("data", "output")},
         },
         "scores": scores.summary,
     }
     write_json(folder / "model.json", card)
 
 
-def write_figures(folder, originals, samples, masks, table, history, title):
+def write_figures(folder, originals, samples, masks, table, history, title, classes=2):
     """Draw and write every figure of a run as PNG."""
     names = table["name"].str.slice(0, 8) + "  Dice " + table["dice"].map("{:.3f}".format)
-    images, truths = [s.image for s in originals.report], [s.mask for s in samples.report]
+    images, truths = [s.image for s in originals.report], [target(s.mask, classes) for s in samples.report]
 
     def pick(places):
         return [[column[i] for i in places] for column in (images, truths, masks, list(names))]
@@ -91,10 +95,22 @@ def write_figures(folder, originals, samples, masks, table, history, title):
             [s.image for s in everything], [s.stratum for s in everything], f"{title}: the clusters, with examples"
         ),
     }
+    drawn["augmentations"] = figures.augmentations(_augmented(samples.fit[0]), f"{title}: what augmentation does")
     for rank, places in ranks.items():
         drawn[rank] = figures.overlays(*pick(places), f"{title}: the {rank} of the report set")
     for name, figure in drawn.items():
         save_figure(figure, folder / f"{name}.png")
+
+
+def _augmented(sample):
+    """{name: (image, mask)}: every change on one training image, with a grid drawn in to see what moves."""
+    image, mask = normalise(sample.image, sample.limits).copy(), sample.mask
+    image[::32], image[:, ::32] = 0.8, 0.8
+    changes = ("elastic", "rotate", "scale", "flip", "brightness", "contrast", "gamma", "noise")
+    pairs = {"as read": (image, mask)}
+    pairs |= {name: getattr(augment, name)(np.random.default_rng(EXAMPLE_SEED), image, mask) for name in changes}
+    rng = np.random.default_rng(EXAMPLE_SEED)
+    return {**pairs, "all together": augment.intensity(rng, *augment.geometry(rng, image, mask))}
 
 
 def describe(summary, title):

@@ -54,7 +54,7 @@ def find_data(recipe, given, resumed, datasets):
     simulated images, made under ``datasets/simulated``.
     """
     if resumed:
-        source = Path(read_json(resumed / "config.json")["data"]["source"])
+        source = Path(read_json(resumed / "config.json")["source"])
     elif given.get("data"):
         source = Path(given["data"])
     else:
@@ -69,11 +69,11 @@ def continue_run(folder, split):
     return folder
 
 
-def write_start(folder, config, data, split):
-    """Write config.json (settings and which data), split.json and environment.json."""
+def write_start(folder, config, source, split):
+    """Write config.json (settings, and the absolute path of the data), split.json and environment.json."""
     write_json(folder / "split.json", split.to_json())
     write_json(folder / "environment.json", environment())
-    write_json(folder / "config.json", {"config": config.to_json(), "data": data})
+    write_json(folder / "config.json", {"source": str(source.resolve()), "config": config.to_json()})
 
 
 def environment():

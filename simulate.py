@@ -128,7 +128,7 @@ def _illumination(rng, shape):
 
 
 def _write_nuclei(folder, photographs, side, seed):
-    for index in tqdm(range(photographs), desc="Simulating nuclei", unit="photograph"):
+    for index in tqdm(range(photographs), desc="Simulating nuclei", unit="photograph", disable=None):
         rng = np.random.default_rng((seed, index))
         image, labels = photograph(rng, MODALITIES[index % len(MODALITIES)], (side, side))
         for corner, crop in enumerate(_crops(index, side)):

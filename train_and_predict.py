@@ -70,10 +70,10 @@ def run(name, given, resume):
     check_classes([*samples.fit, *samples.choose, *samples.report], config.classes)
     batches.check_batch_size(samples.fit, config)
     print("Images: " + ", ".join(f"{len(members)} to {role}" for role, members in samples.items()))
-    data = {"source": str(source), "simulated": simulated, "title": title, "licence": recipe.LICENCE}
+    data = {"title": title, "simulated": simulated, "source": source.name, "licence": recipe.LICENCE}
     folder = run_folder.continue_run(resumed, samples) if resumed else run_folder.make_run_folder(config, ROOT / "runs")
     if not resumed:
-        run_folder.write_start(folder, config, data, samples)
+        run_folder.write_start(folder, config, source, samples)
     print(f"Run folder: {folder}")
 
     # Network and fit
@@ -98,7 +98,7 @@ def run(name, given, resume):
     reporting.write_predictions(folder / "predictions", samples.report, probabilities, masks)
     scores = reporting.write_scores(folder, samples.report, masks, config, data, {"threshold": threshold, "choose_dice": dice})
     reporting.write_model_card(folder, config, data, scores, history, precision)
-    reporting.write_figures(folder / "figures", originals, samples, masks, scores.table, history, title)
+    reporting.write_figures(folder / "figures", originals, samples, masks, scores.table, history, title, config.classes)
     print(reporting.describe(scores.summary, title))
     print(f"Everything is in {folder}")
 

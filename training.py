@@ -159,8 +159,8 @@ class Checkpoint(keras.callbacks.Callback):
     """Saves every finished epoch, keeps the best one, stops early, and continues where an earlier process ended.
 
     checkpoint.json names the files that belong together and is replaced last, so that a process killed at any moment
-    leaves the previous epoch whole. The weights file holds weights and optimiser, the index the history and dropout's
-    random state (which Keras leaves out of weights files); batches are keyed to their number.
+    leaves the previous epoch whole. The weights file holds weights and optimiser, the index the history; batches are
+    keyed to their number and dropout to the epoch, so that nothing else needs to be remembered.
     """
 
     def __init__(self, model, config, folder):
@@ -184,11 +184,8 @@ class Checkpoint(keras.callbacks.Callback):
     def restore(self):
         """Load the newest finished epoch, if there is one; returns how many epochs are done."""
         if self.index.exists():
-            state = read_json(self.index)
-            self.history = pd.DataFrame(state["history"])
+            self.history = pd.DataFrame(read_json(self.index)["history"])
             self.network.load_weights(self._weights(len(self.history)))
-            for layer in self._random_layers():
-                layer.seed_generator.state.assign(state["random_state"][layer.name])
         return len(self.history)
 
     def load_best(self):
@@ -199,6 +196,11 @@ class Checkpoint(keras.callbacks.Callback):
         minutes = float(self.history["minutes"].iloc[-1]) if len(self.history) else 0.0
         self.started = time.monotonic() - 60 * minutes
 
+    def on_epoch_begin(self, epoch, logs=None):
+        for layer in self.network.layers:
+            if getattr(layer, "seed_generator", None) is not None:
+                layer.seed_generator.state.assign([self.config.seed, epoch << 20])  # counts up once for each batch
+
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": epoch + 1, "minutes": (time.monotonic() - self.started) / 60}
         row |= {name: float(value) for name, value in logs.items()}
@@ -207,10 +209,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.history = pd.concat([self.history, pd.DataFrame([row])], ignore_index=True)
         with written_whole(self._weights(epoch + 1)) as temporary:
             self.network.save_weights(temporary)
-        random_state = {
-            layer.name: keras.ops.convert_to_numpy(layer.seed_generator.state).tolist() for layer in self._random_layers()
-        }
-        write_json(self.index, {"history": self.history.to_dict("records"), "random_state": random_state})
+        write_json(self.index, {"history": self.history.to_dict("records")})
         write_text(self.folder / "history.csv", self.history.to_csv(index=False))
         for old in self.index.parent.glob("epoch-*.weights.h5"):
             if old not in (self._weights(epoch + 1), self._weights(self.best_epoch)):
@@ -234,9 +233,6 @@ class Checkpoint(keras.callbacks.Callback):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _random_layers(self):
-        return [layer for layer in self.network.layers if getattr(layer, "seed_generator", None) is not None]
-
     def _weights(self, epoch):
         return self.folder / f"epoch-{epoch:04d}.weights.h5"
 
@@ -250,7 +246,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         total = self.config.epochs * self.config.steps
-        self.bar = tqdm(total=total, initial=self.done * self.config.steps, desc="Training", unit="batch", mininterval=1)
+        self.bar = tqdm(total=total, initial=self.done * self.config.steps, desc="Training", unit="batch", disable=None)
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.update()

@@ -40,7 +40,8 @@ def build_unet(
         x = layers.MaxPooling2D(2, name=f"down{level}_pool")(x)
     x = _block(x, filters * 2**depth, padding, normalisation, "bottom")
     if dropout:
-        x = layers.Dropout(dropout, name="bottom_dropout")(x)
+        # With a seed of its own every backend draws from the layer's state, which training sets for each epoch.
+        x = layers.Dropout(dropout, seed=0, name="bottom_dropout")(x)
     for level in reversed(range(depth)):
         x = _upsample(x, filters * 2**level, upsampling, f"up{level}")
         skip = skips[level]

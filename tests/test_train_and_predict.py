@@ -93,6 +93,7 @@ def test_every_figure_is_a_picture(run):
     names = {path.stem for path in (folder / "figures").glob("*.png")}
     assert names == {
         "training_curves", "image_truth_prediction", "overlays", "dice_per_cluster", "clusters", "worst", "median", "best",
+        "augmentations",
     }  # fmt: skip
     for path in (folder / "figures").iterdir():
         picture = iio.imread(path)
