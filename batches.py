@@ -4,6 +4,7 @@ Worker processes are Google's grain: measured side by side with the alternatives
 import neither TensorFlow nor Keras.
 """
 
+import itertools
 import signal
 from functools import partial
 
@@ -22,23 +23,41 @@ if not flags.FLAGS.is_parsed():
     flags.FLAGS.mark_as_parsed()  # grain reads its flags where JAX is installed, and no command line of absl's is parsed here
 
 
-def training_batches(samples, config, first=0):
-    """The batches of a run from number ``first`` on, in order: a generator; ``close()`` it to end the workers.
+class TrainingBatches:
+    """The batches of one epoch as a sequence, prepared ahead by worker processes; ``close()`` ends them.
 
     Each is (images, targets) or, with border weights, (images, targets, weights): float32 (N, tile, tile, C),
-    normalised; uint8 (N, tile, tile, 1); float32 (N, tile, tile). An exception in a worker reaches the caller and
-    names the image.
+    normalised; uint8 (N, tile, tile, 1); float32 (N, tile, tile). Set ``epoch`` (from 0) before an epoch begins. The
+    workers run through the batches of the whole run in order; one asked for out of turn is made here, and is the same.
+    An exception in a worker reaches the caller and names the image.
     """
+
+    def __init__(self, samples, config, epoch=0):
+        self.samples, self.config, self.epoch = samples, config, epoch
+        self.next_number = epoch * config.steps
+        self.stream = _start_workers(samples, config, self.next_number)
+
+    def __len__(self):
+        return self.config.steps
+
+    def __getitem__(self, index):
+        number = self.epoch * self.config.steps + index
+        if number != self.next_number:
+            return make_batch(self.samples, self.config, number)
+        self.next_number += 1
+        return tuple(np.array(part) for part in next(self.stream))  # a copy: the shared memory is given back at once
+
+    def close(self):
+        """End the worker processes."""
+        self.stream.close()
+        self.stream = None
+
+
+def _start_workers(samples, config, first):
     numbers = grain.MapDataset.range(first, max(config.epochs * config.steps, first + 1))
     workers = grain.multiprocessing.MultiprocessingOptions(config.workers, BATCHES_AHEAD)
-    stream = iter(
-        numbers.map(partial(make_batch, samples, config)).to_iter_dataset().mp_prefetch(workers, worker_init_fn=_start_worker)
-    )
-    try:
-        for batch in stream:
-            yield tuple(np.array(part) for part in batch)  # a copy, so that the shared memory is given back at once
-    finally:
-        stream.close()
+    batches = numbers.map(partial(make_batch, samples, config)).to_iter_dataset()
+    return iter(batches.mp_prefetch(workers, worker_init_fn=_start_worker))
 
 
 def check_batch_size(samples, config):
@@ -50,7 +69,7 @@ def check_batch_size(samples, config):
 
 
 def make_batch(samples, config, number):
-    """Batch ``number`` of a run, as ``training_batches`` describes it.
+    """Batch ``number`` of a run, as ``TrainingBatches`` describes it.
 
     Everything random is keyed to (seed, number of the tile in the run), never to the process that happens to draw it.
     """
@@ -105,28 +124,45 @@ def border_weights(mask, w0=10.0, sigma=5.0):
     return weights / weights.mean()
 
 
-def choose_batches(samples, config):
-    """The choose set as a list of (images, targets, weights) batches, never augmented, every pixel counted once.
+class ChooseBatches:
+    """The choose set as a sequence of (images, targets, weights) batches, never augmented, every pixel counted once.
 
-    Weights are 1, and 0 for reflected padding, for pixels that an earlier tile already holds, and for the empty tiles
-    that fill the last batch: every batch has ``config.batch_size`` tiles.
+    Weights are 1, and 0 for reflected padding, for pixels that an earlier tile holds already, and for the empty tiles
+    that fill the last batch: every batch has ``config.batch_size`` tiles, so that it divides by the replicas.
     """
-    parts = [tile for sample in samples for tile in _plain_tiles(sample, config)]
-    parts += [tuple(np.zeros_like(part) for part in parts[0])] * (-len(parts) % config.batch_size)
-    stacked = [np.stack(column) for column in zip(*parts, strict=True)]
-    return [tuple(part[i : i + config.batch_size] for part in stacked) for i in range(0, len(parts), config.batch_size)]
+
+    def __init__(self, samples, config):
+        self.config = config
+        self.places = [(sample, *place) for sample in samples for place in _places(sample.mask.shape, config.tile)]
+
+    def __len__(self):
+        return -(-len(self.places) // self.config.batch_size)
+
+    def __getitem__(self, number):
+        size = self.config.batch_size
+        drawn = [self._tile(*place) for place in self.places[number * size : (number + 1) * size]]
+        drawn += [tuple(np.zeros_like(part) for part in drawn[0])] * (size - len(drawn))
+        return tuple(np.stack(parts) for parts in zip(*drawn, strict=True))
+
+    def _tile(self, sample, y, x, top, left):
+        tile = self.config.tile
+        height, width = sample.mask.shape
+        image = normalise(tiles.cut(sample.image, y, x, tile), sample.limits)
+        truth = target(tiles.cut(sample.mask, y, x, tile), self.config.classes)[..., None]
+        weight = np.zeros((tile, tile), np.float32)
+        weight[top : height - y, left : width - x] = 1
+        return image, truth, weight
 
 
-def _plain_tiles(sample, config):
-    image = normalise(sample.image, sample.limits)
-    truth = target(sample.mask, config.classes)[..., None]
-    fresh = np.ones(sample.mask.shape, np.float32)
-    for y, x in tiles.grid(*sample.mask.shape, config.tile, 0):
-        weight = np.zeros((config.tile, config.tile), np.float32)
-        inside = fresh[y : y + config.tile, x : x + config.tile]
-        weight[: inside.shape[0], : inside.shape[1]] = inside
-        yield tiles.cut(image, y, x, config.tile), tiles.cut(truth, y, x, config.tile), weight
-        inside[:] = 0
+def _places(shape, tile):
+    """(y, x, top, left) of the tiles that cover an image, and where in each the pixels begin that none held before."""
+
+    def fresh(side):
+        starts = tiles.origins(max(side, tile), tile, 0)
+        return [(0, 0), *((start, before + tile - start) for before, start in itertools.pairwise(starts))]
+
+    rows, columns = fresh(shape[0]), fresh(shape[1])
+    return [(y, x, top, left) for (y, top), (x, left) in itertools.product(rows, columns)]
 
 
 def _start_worker(_worker, _workers):

@@ -41,6 +41,7 @@ def run(name, given, resume):
     import keras
 
     import batches
+    import devices
     import reporting
     import run_folder
     import training
@@ -58,10 +59,10 @@ def run(name, given, resume):
         config = (recipe.SIMULATED if simulated else recipe.CONFIG).replace(**given)
     title = f"{recipe.TITLE}, simulated images" if simulated else recipe.TITLE
     print(f"{title}: {source}")
-    gpus = training.list_gpus(config.device)
-    strategy = training.make_strategy(gpus)
-    config = config.replace(batch_size=training.divisible_batch(config.batch_size, max(1, len(gpus))))
-    precision = training.set_precision(config.precision, gpus)
+    gpus = devices.list_gpus(config.device)
+    strategy = devices.make_strategy(gpus)
+    config = config.replace(batch_size=devices.divisible_batch(config.batch_size, max(1, len(gpus))))
+    precision = devices.set_precision(config.precision, gpus)
     keras.utils.set_random_seed(config.seed)
 
     # Data and split
@@ -77,7 +78,7 @@ def run(name, given, resume):
     print(f"Run folder: {folder}")
 
     # Network and fit
-    with training.scope(strategy):
+    with devices.scope(strategy):
         model = training.compiled_unet(config, bool(gpus))
     where = ", ".join(gpus) or f"CPU, {os.cpu_count()} cores"
     print(f"Network: {model.count_params() / 1e6:.1f} million parameters, {precision} compute, on {where}")

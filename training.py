@@ -1,4 +1,4 @@
-"""Training that can be interrupted and continued: device, precision, the compiled network, checkpoints, ``fit``."""
+"""Training that can be interrupted and continued: the compiled network, checkpoints, ``fit``."""
 
 import contextlib
 import signal
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from batches import choose_batches, training_batches
+from batches import ChooseBatches, TrainingBatches
 from files import read_json, write_json, write_text, written_whole
 from unet import Overlap, PixelLoss, build_unet
 
@@ -20,86 +20,6 @@ MONITOR = "val_dice"
 
 class InterruptedRunError(Exception):
     """Ctrl-C or SIGTERM ended training after a finished epoch; everything up to there is saved."""
-
-
-def list_gpus(device="auto"):
-    """Names of the GPUs to use; empty means the CPU. Raises ValueError when one is asked for and there is none."""
-    gpus = [] if device == "cpu" else _BACKENDS[keras.backend.backend()]()
-    if device == "gpu" and not gpus:
-        raise ValueError(
-            f"--device gpu, but {keras.backend.backend()} finds no GPU here; "
-            "for NVIDIA cards install tensorflow[and-cuda], or leave --device out."
-        )
-    return gpus
-
-
-def _tensorflow_gpus():
-    import tensorflow as tf
-
-    return [gpu.name.replace("/physical_device:", "") for gpu in tf.config.list_physical_devices("GPU")]
-
-
-def _jax_gpus():
-    import jax
-
-    return [str(device) for device in jax.devices() if device.platform == "gpu"]
-
-
-def _torch_gpus():
-    import torch
-
-    return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-
-
-_BACKENDS = {"tensorflow": _tensorflow_gpus, "jax": _jax_gpus, "torch": _torch_gpus}
-
-
-def make_strategy(devices):
-    """Copies of the network on every device: tf.distribute.MirroredStrategy for two or more, else nothing special."""
-    if len(devices) < 2 or keras.backend.backend() != "tensorflow":
-        return None
-    import tensorflow as tf
-
-    return tf.distribute.MirroredStrategy(devices)
-
-
-def scope(strategy):
-    """The context in which the network is built: on every device of a strategy, or as usual for None."""
-    return strategy.scope() if strategy else contextlib.nullcontext()
-
-
-def divisible_batch(batch_size, replicas):
-    """The batch size, rounded up so that every replica gets an equal share: uneven shares weigh gradients wrongly."""
-    return -(-batch_size // replicas) * replicas
-
-
-def set_precision(precision, gpus):
-    """Set Keras' compute precision and return its name; weights, last activation and loss stay float32."""
-    if precision == "auto":
-        precision = "bfloat16" if (_gpus_have_bfloat16() if gpus else _cpu_has_bfloat16()) else "float32"
-    keras.mixed_precision.set_global_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
-    return precision
-
-
-def _cpu_has_bfloat16(cpuinfo=Path("/proc/cpuinfo")):
-    """Whether the processor multiplies bfloat16 itself; elsewhere it is emulated, and slower than float32."""
-    flags = cpuinfo.read_text().split() if cpuinfo.exists() else []
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-def _gpus_have_bfloat16():
-    if keras.backend.backend() == "torch":
-        import torch
-
-        return torch.cuda.is_bf16_supported()
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return all(float(device.compute_capability) >= 8 for device in jax.devices())
-    import tensorflow as tf
-
-    details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
-    return all(detail.get("compute_capability", (0, 0)) >= (8, 0) for detail in details)
 
 
 def compiled_unet(config, on_gpu=False):
@@ -137,15 +57,18 @@ def train(model, samples, config, folder):
     checkpoint = Checkpoint(model, config, folder)
     done = checkpoint.restore()
     if not checkpoint.finished:
-        stream = training_batches(samples.fit, config, first=done * config.steps)
-        with contextlib.closing(stream), checkpoint.stop_on_signals():
+        with contextlib.closing(TrainingBatches(samples.fit, config, done)) as batches, checkpoint.stop_on_signals():
             model.fit(
-                stream,
-                steps_per_epoch=config.steps,
+                _Batches(batches),
                 epochs=config.epochs,
                 initial_epoch=done,
-                validation_data=_Listed(choose_batches(samples.choose, config)),
-                callbacks=[checkpoint, Progress(config, done), keras.callbacks.TensorBoard(str(folder / "tensorboard"))],
+                validation_data=_Batches(ChooseBatches(samples.choose, config)),
+                callbacks=[
+                    keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch)),
+                    checkpoint,
+                    Progress(config, done),
+                    keras.callbacks.TensorBoard(str(folder / "tensorboard")),
+                ],
                 shuffle=False,
                 verbose=0,
             )
@@ -263,8 +186,8 @@ class Progress(keras.callbacks.Callback):
         self.bar.close()
 
 
-class _Listed(keras.utils.PyDataset):
-    """A list of batches as ``fit`` takes it for validation."""
+class _Batches(keras.utils.PyDataset):
+    """A sequence of batches as ``fit`` takes it."""
 
     def __init__(self, batches):
         super().__init__()

@@ -6,6 +6,7 @@ All make the same batches (8 augmented 256x256 tiles) from the same 400 images.
 """
 
 import argparse
+import contextlib
 import itertools
 import logging
 import os
@@ -36,7 +37,8 @@ def main():
     config = Config(batch_size=8, steps=BATCHES, workers=workers)
     print(f"{workers} workers, {os.cpu_count()} cores\n\n| loader | first batch, s | batches/s | tiles/s |\n|---|---|---|---|")
     report("main process", (batches.make_batch(samples, config, number) for number in range(BATCHES)))
-    report("grain", batches.training_batches(samples, config))
+    with contextlib.closing(batches.TrainingBatches(samples, config)) as stream:
+        report("grain", (stream[number] for number in range(BATCHES)))
     for multiprocessing in (True, False):
         kind = "processes" if multiprocessing else "threads"
         report(f"keras.utils.PyDataset, {kind}", py_dataset(samples, config, multiprocessing))

@@ -48,10 +48,11 @@ def measure(filters, precision, batch):
     import keras
     import numpy as np
 
+    import devices
     import training
     from config import Config
 
-    training.set_precision(precision, [])
+    devices.set_precision(precision, [])
     product = matrix_product_rate(precision)
     model = training.compiled_unet(Config(filters=filters))
     images = np.random.default_rng(0).random((batch, SIDE, SIDE, 1), dtype=np.float32)

@@ -34,7 +34,7 @@ def test_history_and_best_epoch(small, split, tmp_path):
     assert {"minutes", "loss", "dice", "iou", "val_loss", "val_dice", "val_iou"} <= set(history.columns)
     assert history["minutes"].is_monotonic_increasing
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "history.csv"), history, check_exact=False)
-    batches = training._Listed(training.choose_batches(split.choose, small))
+    batches = training._Batches(training.ChooseBatches(split.choose, small))
     best = model.evaluate(batches, verbose=0, return_dict=True)["dice"]
     assert best == pytest.approx(history["val_dice"].max(), abs=1e-6)
     assert list(tmp_path.glob("tensorboard/*/events*"))
@@ -74,9 +74,15 @@ def test_an_interrupted_run_ends_its_epoch_and_goes_on_to_the_same_end(small, sp
 
 def test_a_finished_run_is_not_trained_again(small, split, tmp_path, monkeypatch):
     trained(small, split, tmp_path)
-    monkeypatch.setattr(training, "training_batches", None)
+    monkeypatch.setattr(training, "TrainingBatches", None)
     _, history = trained(small, split, tmp_path)
     assert len(history) == small.epochs
+
+
+def test_an_error_while_preparing_batches_names_the_image(small, split, tmp_path):
+    object.__setattr__(split.fit[1], "image", "not an array")
+    with pytest.raises(Exception, match="disc1: no tile could be drawn"):
+        trained(small, split, tmp_path)
 
 
 def test_early_stopping_and_what_is_kept(small, split, tmp_path):
@@ -101,26 +107,6 @@ def test_a_loss_that_is_not_a_number_ends_with_advice(small, tmp_path):
         checkpoint.on_epoch_end(0, {"loss": float("nan"), "val_dice": 0.5})
 
 
-def test_batches_divide_by_the_number_of_replicas():
-    assert [training.divisible_batch(8, replicas) for replicas in (1, 2, 3, 8, 16)] == [8, 8, 9, 8, 16]
-
-
-def test_bfloat16_where_the_processor_has_it(tmp_path):
-    cpuinfo = tmp_path / "cpuinfo"
-    assert not training._cpu_has_bfloat16(cpuinfo)
-    for flags, expected in (("fpu avx512f", False), ("fpu avx512_bf16", True), ("fpu amx_bf16", True)):
-        cpuinfo.write_text(f"flags : {flags}\n")
-        assert training._cpu_has_bfloat16(cpuinfo) == expected
-
-
-def test_a_gpu_that_is_not_there_is_refused():
-    if training.list_gpus():
-        pytest.skip("this machine has a GPU")
-    assert training.list_gpus("cpu") == []
-    with pytest.raises(ValueError, match="--device gpu, but .* finds no GPU here"):
-        training.list_gpus("gpu")
-
-
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's")
 def test_two_replicas_train_as_one_device_does(tmp_path):
     """Two logical CPUs under MirroredStrategy, from the workers to the checkpoints: the history of one device."""
@@ -132,7 +118,7 @@ def test_two_replicas_train_as_one_device_does(tmp_path):
         "import numpy as np, keras, tensorflow as tf\n"
         "cpu = tf.config.list_physical_devices('CPU')[0]\n"
         "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
-        "import training\n"
+        "import devices, training\n"
         "from config import Config\n"
         "from data import Sample, Split\n"
         "config = Config(filters=4, depth=2, tile=64, overlap=16, batch_size=4, epochs=2, steps=2, workers=0,\n"
@@ -140,13 +126,13 @@ def test_two_replicas_train_as_one_device_does(tmp_path):
         "rng = np.random.default_rng(0)\n"
         "images = [rng.integers(0, 255, (64, 64, 1), dtype=np.uint8) for _ in range(9)]\n"
         "samples = [Sample(str(i), image, (image[..., 0] > 150).astype(np.uint16)) for i, image in enumerate(images)]\n"
-        "for devices in ([], ['CPU:0', 'CPU:1']):\n"
+        "for names in ([], ['CPU:0', 'CPU:1']):\n"
         "    keras.utils.set_random_seed(0)\n"
-        "    with training.scope(training.make_strategy(devices)):\n"
+        "    with devices.scope(devices.make_strategy(names)):\n"
         "        model = training.compiled_unet(config)\n"
-        "    folder = Path(sys.argv[1]) / str(len(devices))\n"
+        "    folder = Path(sys.argv[1]) / str(len(names))\n"
         "    history = training.train(model, Split(samples[:4], samples[4:9], []), config, folder)\n"
-        "    print('RESULT', len(devices), *(f'{v:.5f}' for v in history[['loss', 'dice', 'val_loss', 'val_dice']].iloc[-1]))\n"
+        "    print('RESULT', len(names), *(f'{v:.5f}' for v in history[['loss', 'dice', 'val_loss', 'val_dice']].iloc[-1]))\n"
     )
     finished = subprocess.run([sys.executable, program, tmp_path], capture_output=True, text=True, timeout=300)
     results = [line.split()[1:] for line in finished.stdout.splitlines() if line.startswith("RESULT")]

@@ -1,0 +1,86 @@
+"""Where a network computes, and how precisely: the GPUs there are, replicas on several of them, bfloat16."""
+
+import contextlib
+from pathlib import Path
+
+import keras
+
+
+def list_gpus(device="auto"):
+    """Names of the GPUs to use; empty means the CPU. Raises ValueError when one is asked for and there is none."""
+    gpus = [] if device == "cpu" else _BACKENDS[keras.backend.backend()]()
+    if device == "gpu" and not gpus:
+        raise ValueError(
+            f"--device gpu, but {keras.backend.backend()} finds no GPU here; "
+            "for NVIDIA cards install tensorflow[and-cuda], or leave --device out."
+        )
+    return gpus
+
+
+def _tensorflow_gpus():
+    import tensorflow as tf
+
+    return [gpu.name.replace("/physical_device:", "") for gpu in tf.config.list_physical_devices("GPU")]
+
+
+def _jax_gpus():
+    import jax
+
+    return [str(device) for device in jax.devices() if device.platform == "gpu"]
+
+
+def _torch_gpus():
+    import torch
+
+    return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+
+
+_BACKENDS = {"tensorflow": _tensorflow_gpus, "jax": _jax_gpus, "torch": _torch_gpus}
+
+
+def make_strategy(devices):
+    """Copies of the network on every device: tf.distribute.MirroredStrategy for two or more, else nothing special."""
+    if len(devices) < 2 or keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def scope(strategy):
+    """The context in which the network is built: on every device of a strategy, or as usual for None."""
+    return strategy.scope() if strategy else contextlib.nullcontext()
+
+
+def divisible_batch(batch_size, replicas):
+    """The batch size, rounded up so that every replica gets an equal share: uneven shares weigh gradients wrongly."""
+    return -(-batch_size // replicas) * replicas
+
+
+def set_precision(precision, gpus):
+    """Set Keras' compute precision and return its name; weights, last activation and loss stay float32."""
+    if precision == "auto":
+        precision = "bfloat16" if (_gpus_have_bfloat16() if gpus else _cpu_has_bfloat16()) else "float32"
+    keras.mixed_precision.set_global_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+    return precision
+
+
+def _cpu_has_bfloat16(cpuinfo=Path("/proc/cpuinfo")):
+    """Whether the processor multiplies bfloat16 itself; elsewhere it is emulated, and slower than float32."""
+    flags = cpuinfo.read_text().split() if cpuinfo.exists() else []
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _gpus_have_bfloat16():
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.is_bf16_supported()
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return all(float(device.compute_capability) >= 8 for device in jax.devices())
+    import tensorflow as tf
+
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    return all(detail.get("compute_capability", (0, 0)) >= (8, 0) for detail in details)
