@@ -6,6 +6,7 @@ import neither TensorFlow nor Keras.
 
 import itertools
 import signal
+import threading
 from functools import partial
 
 import cv2
@@ -35,6 +36,8 @@ class TrainingBatches:
     def __init__(self, samples, config, epoch=0):
         self.samples, self.config, self.epoch = samples, config, epoch
         self.next_number = epoch * config.steps
+        self.lock = threading.Lock()  # tf.data asks from several threads
+        self.error = None
         self.stream = _start_workers(samples, config, self.next_number)
 
     def __len__(self):
@@ -42,21 +45,30 @@ class TrainingBatches:
 
     def __getitem__(self, index):
         number = self.epoch * self.config.steps + index
-        if number != self.next_number:
+        try:
+            with self.lock:
+                if number == self.next_number:
+                    batch = next(self.stream)
+                    self.next_number += 1
+                    return tuple(np.array(part) for part in batch)  # a copy: the shared memory is given back at once
             return make_batch(self.samples, self.config, number)
-        self.next_number += 1
-        return tuple(np.array(part) for part in next(self.stream))  # a copy: the shared memory is given back at once
+        except Exception as error:
+            self.error = error  # backends wrap it; ``train`` raises it as it was
+            raise
 
     def close(self):
         """End the worker processes."""
-        self.stream.close()
-        self.stream = None
+        with self.lock:
+            self.stream.close()
+            self.stream = None
 
 
 def _start_workers(samples, config, first):
     numbers = grain.MapDataset.range(first, max(config.epochs * config.steps, first + 1))
     workers = grain.multiprocessing.MultiprocessingOptions(config.workers, BATCHES_AHEAD)
-    batches = numbers.map(partial(make_batch, samples, config)).to_iter_dataset()
+    # Without read-ahead threads: grain's default makes 500 batches in each worker before anybody asks.
+    no_threads = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
+    batches = numbers.map(partial(make_batch, samples, config)).to_iter_dataset(no_threads)
     return iter(batches.mp_prefetch(workers, worker_init_fn=_start_worker))
 
 
@@ -86,7 +98,7 @@ def _draw(samples, config, index):
     try:
         return _draw_tile(rng, sample, config)
     except Exception as error:
-        raise RuntimeError(f"{sample.name}: no tile could be drawn from this image ({error}).") from error
+        raise ValueError(f"{sample.name}: no tile could be drawn from this image ({error}).") from error
 
 
 def _draw_tile(rng, sample, config):

@@ -79,8 +79,8 @@ class Config:
     def _check_together(self):
         if self.seed < 0 or self.workers < 0:
             raise ValueError("--seed and --workers must be 0 or more.")
-        if self.classes < 2:
-            raise ValueError(f"--classes is {self.classes}; background counts as one, so it must be at least 2.")
+        if not 2 <= self.classes <= 256:
+            raise ValueError(f"--classes is {self.classes}; background counts as one, so it must be from 2 to 256.")
         if self.choose_share == 0 or self.report_share == 0 or self.choose_share + self.report_share >= 1:
             raise ValueError(
                 f"--choose-share {self.choose_share} and --report-share {self.report_share} must be above 0 and leave "
@@ -129,7 +129,8 @@ def parse_command_line(recipes, arguments=None):
         description="Train a U-Net on microscopy images, predict the images held back, score and draw. "
         "Without an option: the best settings known for the recipe, on its images if they are there, "
         "else on simulated ones.",
-        epilog="Defaults come from the recipe (its CONFIG); those shown hold where the recipe says nothing else.",
+        epilog="Defaults come from the recipe (its CONFIG); those shown hold where the recipe says nothing else. "
+        "With UNET_TRACEBACK=1 in the environment an error shows where it arose.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )

@@ -7,7 +7,12 @@ import keras
 
 
 def list_gpus(device="auto"):
-    """Names of the GPUs to use; empty means the CPU. Raises ValueError when one is asked for and there is none."""
+    """Names of the GPUs to use; empty means the CPU. Raises ValueError when one is asked for and there is none.
+
+    All of them under TensorFlow; JAX and torch train on the first.
+    """
+    if device == "cpu":
+        _hide_gpus()
     gpus = [] if device == "cpu" else _BACKENDS[keras.backend.backend()]()
     if device == "gpu" and not gpus:
         raise ValueError(
@@ -15,6 +20,14 @@ def list_gpus(device="auto"):
             "for NVIDIA cards install tensorflow[and-cuda], or leave --device out."
         )
     return gpus
+
+
+def _hide_gpus():
+    """Keep TensorFlow off the GPUs; the other backends obey the environment that the script sets."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.set_visible_devices([], "GPU")
 
 
 def _tensorflow_gpus():
@@ -26,21 +39,21 @@ def _tensorflow_gpus():
 def _jax_gpus():
     import jax
 
-    return [str(device) for device in jax.devices() if device.platform == "gpu"]
+    return [str(device) for device in jax.devices() if device.platform == "gpu"][:1]
 
 
 def _torch_gpus():
     import torch
 
-    return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return [f"cuda:{i}" for i in range(torch.cuda.device_count())][:1]
 
 
 _BACKENDS = {"tensorflow": _tensorflow_gpus, "jax": _jax_gpus, "torch": _torch_gpus}
 
 
 def make_strategy(devices):
-    """Copies of the network on every device: tf.distribute.MirroredStrategy for two or more, else nothing special."""
-    if len(devices) < 2 or keras.backend.backend() != "tensorflow":
+    """A copy of the network on each of two or more devices (tf.distribute.MirroredStrategy); None for fewer."""
+    if len(devices) < 2:
         return None
     import tensorflow as tf
 
@@ -52,9 +65,15 @@ def scope(strategy):
     return strategy.scope() if strategy else contextlib.nullcontext()
 
 
-def divisible_batch(batch_size, replicas):
-    """The batch size, rounded up so that every replica gets an equal share: uneven shares weigh gradients wrongly."""
-    return -(-batch_size // replicas) * replicas
+def for_replicas(config, replicas):
+    """The configuration with the batch size rounded up so that every replica gets an equal share, and says so.
+
+    Uneven shares weigh gradients wrongly, and a last batch of one image leaves a replica without any.
+    """
+    batch_size = -(-config.batch_size // replicas) * replicas
+    if batch_size != config.batch_size:
+        print(f"Batch size: {batch_size} instead of {config.batch_size}, to divide by {replicas} GPUs")
+    return config.replace(batch_size=batch_size)
 
 
 def set_precision(precision, gpus):

@@ -4,8 +4,10 @@ Source    Data Science Bowl 2018, stage1_train: 664 images, 28,986 nuclei (Caice
 Command   python train_and_predict.py dsb --data stage1_train.zip
 """
 
+import contextlib
 import hashlib
 import os
+import warnings
 import zipfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -29,13 +31,26 @@ SIMULATED = CONFIG.replace(epochs=8, steps=20, patience=8)
 CLUSTERS = 8
 CACHE = Path(__file__).parent / "datasets" / "cache"
 CACHE_VERSION = 1  # raise it when what is stored changes
+CACHE_FROM = 2000  # files; fewer are read in about a second
 
 
 def find(folder):
-    """The data that a user has put into ``datasets/dsb``: the zip file, the unpacked folder, or None."""
-    unpacked = [folder / "stage1_train", folder]
-    found = [path for path in unpacked if any(path.glob("*/images/*"))] + sorted(folder.glob("*.zip"))
-    return found[0] if found else None
+    """The data that a user has put into ``datasets/dsb``: the unpacked folder, the zip file, or None.
+
+    Raises ValueError when there are several zip files and none is ``stage1_train.zip``.
+    """
+    zips = sorted(folder.glob("*.zip"))
+    if len(zips) > 1 and folder / "stage1_train.zip" not in zips:
+        raise ValueError(f"{folder}: holds {', '.join(z.name for z in zips)}; say which one with --data.")
+    for path in (folder / "stage1_train", folder):
+        if any(path.glob("*/images/*")):
+            return path
+    return folder / "stage1_train.zip" if folder / "stage1_train.zip" in zips else next(iter(zips), None)
+
+
+def is_published(source):
+    """Whether data is the published set, by its name; a user's own images in the same layout are not."""
+    return source.name.startswith("stage1_train")
 
 
 def simulate(folder):
@@ -55,15 +70,21 @@ def load(source, cache=CACHE):
     with _open(source) as archive:
         stored = cache and Path(cache) / f"dsb-{_digest(str(source.resolve()))}-{archive.fingerprint()}.npz"
         if stored and stored.exists():
-            return _read_cache(stored)
+            with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):  # damaged: decode again
+                return _read_cache(stored)
         samples = _decode(archive)
-    if stored:
-        _write_cache(stored, samples)
+    if stored and len(archive.names) >= CACHE_FROM:
+        try:
+            _write_cache(stored, samples)
+        except OSError as error:
+            warnings.warn(f"The next start will be slow: {error}", stacklevel=2)
     return samples
 
 
 def split(samples, config):
     """Fit, choose and report: equal shares of eight clusters of images, crops of one photograph kept together."""
+    if config.classes != 2:
+        raise ValueError(f"--classes is {config.classes}, but the masks of dsb number nuclei: objects and background are 2.")
     groups, _ = leaks.leak_groups([sample.image for sample in samples])
     strata = explore.cluster(explore.image_table(samples), CLUSTERS)
     return splits.split_by_group(
@@ -183,6 +204,7 @@ def _pair(archive):
 def _decode_one(archive, name, image_file, mask_files):
     image = read_image(archive.read(image_file), archive.label(image_file))
     image = image[..., None] if image.ndim == 2 else image
+    image = image.astype(np.uint8) * 255 if image.dtype == bool else image  # a PNG of one bit per pixel
     if image.shape[2] in (2, 4):  # the alpha channel is 255 everywhere
         image = image[..., :-1]
     if (image == image[..., :1]).all():

@@ -14,12 +14,16 @@ OVERLAY = {"true positive": SKY, "false positive": VERMILION, "false negative": 
 
 
 def training_curves(history, title):
-    """Loss, Dice and learning over the epochs from ``history`` (DataFrame), the best epoch marked."""
+    """Loss and Dice over the epochs from ``history`` (DataFrame), the best epoch marked.
+
+    The loss of the choose set is left out: its empty tiles and padding make it another scale than the fit set's.
+    """
     figure, axes = _canvas(1, 2, 11, 4.2, title)
     best = history["val_dice"].idxmax()
     for axis, name, label in zip(axes[0], ("loss", "dice"), ("Loss", "Dice, all pixels"), strict=True):
         axis.plot(history["epoch"], history[name], color=BLUE, label="fit (augmented, with dropout)")
-        axis.plot(history["epoch"], history[f"val_{name}"], color=ORANGE, label="choose")
+        if name == "dice":
+            axis.plot(history["epoch"], history["val_dice"], color=ORANGE, label="choose")
         axis.axvline(history["epoch"][best], color="0.5", linestyle=":", label=f"best epoch, {history['epoch'][best]:.0f}")
         axis.set(xlabel="Epoch", ylabel=label)
         axis.grid(alpha=0.3)
@@ -33,7 +37,7 @@ def three_rows(images, truths, predictions, names, title):
     rows = zip(("Image", "Truth", "Prediction"), (images, truths, predictions), strict=True)
     for row, (label, pictures) in enumerate(rows):
         for axis, picture, name in zip(axes[row], pictures, names, strict=True):
-            _show(axis, picture if row == 0 else picture.astype(float))
+            _show(axis, picture)
             if row == 0:
                 axis.set_title(name, fontsize=9)
         axes[row, 0].set_ylabel(label)
@@ -126,7 +130,8 @@ def _images(count):
 def _show(axis, picture):
     picture = stretch(picture) if picture.ndim == 3 else picture
     colour = picture.ndim == 3 and picture.shape[2] == 3
-    axis.imshow(picture if colour else picture.reshape(picture.shape[:2]), cmap=None if colour else "gray")
+    picture = picture if colour else picture.reshape(picture.shape[:2])
+    axis.imshow(picture, cmap=None if colour else "gray", vmin=0, vmax=max(1, picture.max()))
 
 
 def _canvas(rows, columns, width, height, title):

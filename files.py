@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and the fixed parts of a run folder's JSON."""
+"""Files that are written whole or not at all."""
 
 import json
 import os
@@ -26,8 +26,8 @@ def written_whole(path):
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
         os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(error.errno, f"{path}: could not be written ({error}); what was there before is unchanged") from error
+    except (OSError, RuntimeError) as error:  # HDF5 reports a full disk as either
+        raise OSError(f"{path}: could not be written ({error}); what was there before is unchanged.") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -49,6 +49,12 @@ def read_json(path):
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: not readable as JSON ({error}).") from error
+
+
+def remove_leftovers(folder):
+    """Delete the unfinished temporary files that a killed process left below ``folder``."""
+    for leftover in Path(folder).rglob(".*.part.*"):
+        leftover.unlink()
 
 
 def _umask():

@@ -88,11 +88,14 @@ def fit_threshold(probabilities, masks):
 def bootstrap_interval(values, groups, statistic=np.mean, draws=2000, seed=0):
     """95 % interval of a statistic over images, by drawing whole groups with replacement (Efron's percentiles).
 
-    Images of one group (crops of one photograph) are not independent: drawing single images would make the interval
-    too narrow.
+    ``values``: one number, or one row of numbers, per image. Images of one group (crops of one photograph) are not
+    independent: drawing single images would make the interval too narrow. With a single group nothing can be said:
+    (None, None).
     """
-    values = np.asarray(values, float)
+    values, groups = np.asarray(values, float), np.asarray(groups)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    if len(members) < 2:
+        return None, None
     rng = np.random.default_rng(seed)
     drawn = [
         statistic(values[np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])])
@@ -112,9 +115,15 @@ def score_table(samples, masks, classes=2):
     return pd.DataFrame(rows)
 
 
+def pool(counts):
+    """Pixel scores of all images together: rows of Counts (images, 4) -> {name: share}."""
+    return pixel_scores(Counts(*np.sum(counts, axis=0).tolist()))
+
+
 def summarise(table):
-    """Mean and median per image with their interval, and pooled over all pixels, for every pixel score."""
-    pooled = pixel_scores(Counts(*table[list(Counts._fields)].sum()))
+    """Mean and median per image, and all pixels pooled, each with its interval, for every pixel score."""
+    counts = table[list(Counts._fields)].to_numpy()
+    pooled = pool(counts)
     return {
         "images": len(table),
         "groups": int(table["group"].nunique()),
@@ -124,7 +133,8 @@ def summarise(table):
                 "mean_interval": bootstrap_interval(table[name], table["group"]),
                 "median": float(table[name].median()),
                 "median_interval": bootstrap_interval(table[name], table["group"], np.median),
-                "pooled": float(pooled[name]),
+                "pooled": pooled[name],
+                "pooled_interval": bootstrap_interval(counts, table["group"], lambda rows, name=name: pool(rows)[name]),
             }
             for name in PIXEL_SCORES
         },
@@ -132,10 +142,20 @@ def summarise(table):
 
 
 def stratum_table(table):
-    """One row per stratum (cluster): images, mean Dice with its interval, mean IoU (DataFrame)."""
+    """One row per stratum (cluster): images, groups, mean Dice with its interval, median Dice, mean IoU (DataFrame)."""
     rows = []
     for stratum, part in table.groupby("stratum"):
         low, high = bootstrap_interval(part["dice"], part["group"])
-        mean = part[["dice", "iou"]].mean()
-        rows.append((stratum, len(part), mean["dice"], low, high, float(part["dice"].median()), mean["iou"]))
-    return pd.DataFrame(rows, columns=["cluster", "images", "dice", "dice_low", "dice_high", "dice_median", "iou"])
+        rows.append(
+            {
+                "cluster": stratum,
+                "images": len(part),
+                "groups": part["group"].nunique(),
+                "dice": part["dice"].mean(),
+                "dice_low": low,
+                "dice_high": high,
+                "dice_median": part["dice"].median(),
+                "iou": part["iou"].mean(),
+            }
+        )
+    return pd.DataFrame(rows).astype({"dice_low": object, "dice_high": object})

@@ -1,5 +1,7 @@
 """Probabilities for whole images of any size from a trained network, through one compiled call."""
 
+import cv2
+import keras
 import numpy as np
 from tqdm import tqdm
 
@@ -10,23 +12,28 @@ from unet import reach
 BLEND_WIDTH = 32  # px over which two tiles fade into each other, beyond what neither can know
 
 
-def predict_samples(model, samples, config, description="Predicting"):
-    """Probabilities of every sample: list of float32 (H, W, maps)."""
-    return [
-        predict_image(model, sample.image, sample.limits, config)
-        for sample in tqdm(samples, desc=description, unit="image", disable=None)
-    ]
+def predict_samples(model, samples, originals, config, description="Predicting"):
+    """Probabilities of every sample at its original's height and width: list of float32 (H, W, maps).
+
+    ``samples`` are what the network sees (scaled, perhaps), ``originals`` the same images as read.
+    """
+    predict = predict_function(model)
+    probabilities = []
+    for sample, original in zip(tqdm(samples, desc=description, unit="image", disable=None), originals, strict=True):
+        probability = predict_image(predict, sample.image, sample.limits, config)
+        probabilities.append(_resize(probability, original.mask.shape))
+    return probabilities
 
 
-def predict_image(model, image, limits, config):
+def predict_image(predict, image, limits, config):
     """Probabilities of one image (H, W, C) of any size: float32 (H, W, maps).
 
-    ``limits``: see ``data.normalise``. An image larger than ``config.prediction_tile`` is predicted in overlapping
-    tiles, which give what one large tile would give.
+    ``predict``: see ``predict_function``; ``limits``: see ``data.normalise``. An image larger than
+    ``config.prediction_tile`` is predicted in overlapping tiles, which give what one large tile would give.
     """
     margin = reach(config.depth, config.upsampling)
     return tiles.predict_tiled(
-        predict_function(model),
+        predict,
         normalise(image, limits),
         tile=config.prediction_tile,
         overlap=2 * margin + BLEND_WIDTH,
@@ -37,6 +44,25 @@ def predict_image(model, image, limits, config):
 
 
 def predict_function(model):
-    """The model as a function of a batch, compiled once for all sizes: (N, h, w, C) -> float32 (N, h', w', maps)."""
-    model.jit_compile = model.jit_compile if model.compiled else False
-    return lambda batch: np.asarray(model.predict_on_batch(batch), np.float32)
+    """A model as a compiled function of a batch: (N, h, w, C) -> float32 (N, h', w', maps).
+
+    The layers are wrapped anew: a model made for several GPUs would give every replica the whole batch.
+    """
+    plain = keras.Model(model.inputs, model.outputs)
+    if keras.backend.backend() == "tensorflow":
+        plain.jit_compile = False  # XLA would compile once more for every size; a plain graph serves all
+    return lambda batch: np.asarray(plain.predict_on_batch(batch), np.float32)
+
+
+def check_prediction_tile(config):
+    """Raise ValueError when a prediction tile is too small to hold its overlap with both neighbours."""
+    least = tiles.round_up(2 * (2 * reach(config.depth, config.upsampling) + BLEND_WIDTH), 2**config.depth)
+    if config.prediction_tile < least:
+        raise ValueError(f"--prediction-tile {config.prediction_tile} is too small; --depth {config.depth} needs {least}.")
+
+
+def _resize(probability, shape):
+    if probability.shape[:2] == shape:
+        return probability
+    resized = cv2.resize(probability, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return resized.reshape(*shape, probability.shape[-1])

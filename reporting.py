@@ -1,10 +1,7 @@
 """What a run leaves behind for people: predictions, scores, the model card, figures, and the closing lines."""
 
-from typing import NamedTuple
-
 import imageio.v3 as iio
 import numpy as np
-import pandas as pd
 
 import augment
 import figures
@@ -17,37 +14,36 @@ from unet import reach
 EXAMPLE_SEED = 31  # draws strong changes, so that a figure shows them
 
 
-class Scores(NamedTuple):
-    """``table``: one row per image. ``summary``: what scores.json holds."""
+def write_predictions(folder, samples, probabilities, masks, classes=2):
+    """Write <name>_mask.png and <name>_probability.png (0 to 255 for 0 to 1) of every image.
 
-    table: pd.DataFrame
-    summary: dict
-
-
-def write_predictions(folder, samples, probabilities, masks):
-    """Write <name>_mask.png (0/255, or class numbers) and <name>_probability.png (0-255 for 0-1) of every image."""
+    Masks are 0/255 for two classes and class numbers for more; the probability is that of any foreground.
+    """
     for sample, probability, mask in zip(samples, probabilities, masks, strict=True):
-        shown = probability[..., 0] if probability.shape[-1] == 1 else 1 - probability[..., 0]  # of any foreground
-        pictures = {"mask": mask * 255 if mask.max() <= 1 else mask, "probability": (shown * 255).round().astype(np.uint8)}
+        shown = probability[..., 0] if classes == 2 else 1 - probability[..., 0]
+        pictures = {"mask": mask * 255 if classes == 2 else mask, "probability": (shown * 255).round().astype(np.uint8)}
         for kind, picture in pictures.items():
             with written_whole(folder / f"{sample.name}_{kind}.png") as temporary:
                 iio.imwrite(temporary, picture)
 
 
-def write_scores(folder, samples, masks, config, data, fitted):
-    """Score the report set; write scores.csv (one row per image) and scores.json (summary, clusters); return Scores.
+def score(samples, masks, config, data, fitted):
+    """Score the report set: (DataFrame with one row per image, summary with clusters as scores.json holds it).
 
-    ``fitted``: what the choose set decided, kept beside the scores.
+    ``data``: what the images are; ``fitted``: what the choose set decided, kept beside the scores.
     """
     table = score_table(samples, masks, config.classes)
-    clusters = stratum_table(table)
-    summary = {**data, **fitted, **summarise(table), "clusters": clusters.to_dict("records")}
+    clusters = stratum_table(table).to_dict("records")
+    return table, {**data, **fitted, **summarise(table), "clusters": clusters}
+
+
+def write_scores(folder, table, summary):
+    """Write scores.csv (one row per image) and scores.json (summary)."""
     write_text(folder / "scores.csv", table.to_csv(index=False))
     write_json(folder / "scores.json", summary)
-    return Scores(table, summary)
 
 
-def write_model_card(folder, config, data, scores, history, precision):
+def write_model_card(folder, config, data, summary, history, precision):
     """Write model.json: what someone must know who uses model.keras."""
     best = history.loc[history["val_dice"].idxmax()]
     card = {
@@ -59,7 +55,7 @@ def write_model_card(folder, config, data, scores, history, precision):
         "pixel_size_um": None,
         "size_multiple": 2**config.depth,
         "halo_px": reach(config.depth, config.upsampling),
-        "threshold": scores.summary["threshold"],
+        "threshold": summary["threshold"],
         "training_data": data,
         "training": {
             "epochs": len(history),
@@ -68,15 +64,15 @@ def write_model_card(folder, config, data, scores, history, precision):
             "precision": precision,
             "configuration": {key: value for key, value in config.to_json().items() if key not in ("data", "output")},
         },
-        "scores": scores.summary,
+        "scores": summary,
     }
     write_json(folder / "model.json", card)
 
 
-def write_figures(folder, originals, samples, masks, table, history, title, classes=2):
+def write_figures(folder, originals, masks, table, history, title, classes=2):
     """Draw and write every figure of a run as PNG."""
     names = table["name"].str.slice(0, 8) + "  Dice " + table["dice"].map("{:.3f}".format)
-    images, truths = [s.image for s in originals.report], [target(s.mask, classes) for s in samples.report]
+    images, truths = [s.image for s in originals.report], [target(s.mask, classes) for s in originals.report]
 
     def pick(places):
         return [[column[i] for i in places] for column in (images, truths, masks, list(names))]
@@ -95,7 +91,7 @@ def write_figures(folder, originals, samples, masks, table, history, title, clas
             [s.image for s in everything], [s.stratum for s in everything], f"{title}: the clusters, with examples"
         ),
     }
-    drawn["augmentations"] = figures.augmentations(_augmented(samples.fit[0]), f"{title}: what augmentation does")
+    drawn["augmentations"] = figures.augmentations(_augmented(originals.fit[0]), f"{title}: what augmentation does")
     for rank, places in ranks.items():
         drawn[rank] = figures.overlays(*pick(places), f"{title}: the {rank} of the report set")
     for name, figure in drawn.items():
@@ -119,8 +115,9 @@ def describe(summary, title):
     for name in ("dice", "iou", "precision", "recall", "accuracy"):
         score = summary[name]
         low, high = score["mean_interval"]
+        interval = f" (95 % {low:.3f} to {high:.3f})" if low is not None else ""
         lines.append(
-            f"  {name:9s}  mean per image {score['mean']:.3f} (95 % {low:.3f} to {high:.3f})   "
+            f"  {name:9s}  mean per image {score['mean']:.3f}{interval}   "
             f"median {score['median']:.3f}   all pixels together {score['pooled']:.3f}"
         )
     clusters = "  ".join(f"{row['cluster']}: {row['dice']:.3f}" for row in summary["clusters"])

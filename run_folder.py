@@ -1,15 +1,15 @@
 """The folder of one run: made once, never overwritten, found again to resume; what is written there besides weights."""
 
 import importlib.metadata
+import os
 import platform
+import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
 
-import keras
-
 from config import Config
-from files import read_json, write_json, written_whole
+from files import read_json, remove_leftovers, write_json, written_whole
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "scikit-learn", "opencv-python-headless", "grain")
 
@@ -28,16 +28,18 @@ def make_run_folder(config, root=Path("runs")):
 
 
 def find_run(recipe, folder="", root=Path("runs")):
-    """The run to resume: ``folder``, or the newest of a recipe; ValueError when there is none."""
+    """The run to resume: ``folder``, or the newest unfinished one of a recipe; ValueError when there is none."""
     if folder:
         found = Path(folder)
     else:
-        runs = sorted(path.parent for path in (root / recipe).glob("*/config.json"))
+        runs = [path for path in (root / recipe).glob("*/config.json") if not (path.parent / "scores.json").exists()]
         if not runs:
-            raise ValueError(f"{root / recipe}: no run to resume here; start one without --resume.")
-        found = runs[-1]
+            raise ValueError(f"{root / recipe}: no unfinished run to resume here; start one without --resume.")
+        found = max(runs, key=lambda path: path.stat().st_mtime).parent
     if not (found / "config.json").exists():
         raise ValueError(f"{found}: not a run folder (it has no config.json).")
+    if (found / "scores.json").exists():
+        raise ValueError(f"{found}: this run is finished, its scores are in scores.json; nothing to resume.")
     return found
 
 
@@ -63,35 +65,66 @@ def find_data(recipe, given, resumed, datasets):
 
 
 def continue_run(folder, split):
-    """Check that a run's split is still what its data gives, and return its folder; ValueError when it is not."""
+    """Check that a run's split is still what its data gives, tidy up, and return its folder; ValueError if it is not."""
     if read_json(folder / "split.json") != split.to_json():
         raise ValueError(f"{folder / 'split.json'}: the images changed since this run began; start a new run instead.")
+    remove_leftovers(folder)
     return folder
 
 
-def write_start(folder, config, source, split):
+def write_start(folder, config, source, split, hardware):
     """Write config.json (settings, and the absolute path of the data), split.json and environment.json."""
     write_json(folder / "split.json", split.to_json())
-    write_json(folder / "environment.json", environment())
+    write_json(folder / "environment.json", environment(hardware))
     write_json(folder / "config.json", {"source": str(source.resolve()), "config": config.to_json()})
 
 
-def environment():
-    """Versions, processor and backend that a run was made with."""
+def environment(hardware):
+    """What a run was made with: code revision, versions, backend, processor, and ``hardware`` as the caller says."""
+    import keras
+
     return {
+        "revision": _revision(),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
         "backend": keras.backend.backend(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "keras": keras.__version__,
+        **hardware,
+        "packages": {name: _version(name) for name in PACKAGES},
     }
 
 
 def save_model(model, path):
     """Save a network that ``keras.saving.load_model`` opens in safe mode, with no custom objects."""
+    import keras
+
     plain = keras.Model(model.inputs, model.outputs, name=model.name)  # the same layers, without loss and optimiser
     with written_whole(path) as temporary:
         plain.save(temporary)
+
+
+def _revision():
+    """The git commit of this code, "+" where files differ from it, None without git."""
+    try:
+        where = {"cwd": Path(__file__).parent, "capture_output": True, "text": True, "check": True}
+        commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **where).stdout.strip()
+        return commit + ("+" if subprocess.run(["git", "status", "--porcelain", "-uno"], **where).stdout else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _processor(cpuinfo=Path("/proc/cpuinfo")):
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def save_figure(figure, path, dpi=110):

@@ -52,8 +52,8 @@ def nuclei(folder, photographs=36, side=512, seed=0):
     """Write simulated nuclei in Kaggle's layout, some photographs cut into neighbouring crops.
 
     Makes ``ImageId/images/ImageId.png`` (uint8 RGBA) and ``ImageId/masks/*.png`` (0/255, one nucleus each) under
-    ``folder`` and returns it. A folder made earlier with the same arguments is left as it is; one that holds anything
-    else is refused with ValueError. The folder appears only when it is complete.
+    ``folder`` and returns it. A folder made earlier with the same arguments is left as it is, one with others is made
+    anew, and one that this function did not make is refused with ValueError. It appears only when it is complete.
     """
     return _make_once(Path(folder), {"photographs": photographs, "side": side, "seed": seed}, _write_nuclei)
 
@@ -82,7 +82,7 @@ def draw_nuclei(rng, shape, radius, density, touching=0.4):
             centre = neighbour + (reach + size) * rng.uniform(0.85, 1.0) * np.array([np.sin(angle), np.cos(angle)])
         rows, columns = _outline(rng, centre, size, shape)
         free = labels[rows, columns] == 0
-        if free.sum() < 20 or free.mean() < 0.6:
+        if free.sum() < max(20, 0.6 * len(rows)) or not _in_one_piece(rows[free], columns[free]):
             continue
         number += 1
         labels[rows[free], columns[free]] = number
@@ -112,6 +112,12 @@ def _outline(rng, centre, size, shape):
     for waves in (2, 3, 4):
         radii = radii * (1 + rng.normal(0, 0.04) * np.cos(waves * angles + rng.uniform(0, 2 * np.pi)))
     return polygon(centre[0] + radii * np.sin(angles + turn), centre[1] + radii * np.cos(angles + turn), shape)
+
+
+def _in_one_piece(rows, columns):
+    box = np.zeros((np.ptp(rows) + 1, np.ptp(columns) + 1), bool)
+    box[rows - rows.min(), columns - columns.min()] = True
+    return ndimage.label(box)[1] == 1
 
 
 def _smooth_noise(rng, shape, sigma):

@@ -1,6 +1,7 @@
 """Giving every sample a role, so that leaking samples stay together and every role holds the same kinds of images."""
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 
@@ -36,6 +37,14 @@ def split_by_group(samples, choose_share, report_share, seed=0):
     return Split(*([s for s in samples if role[s.group] == index] for index in range(len(ROLES))))
 
 
+def describe_split(split):
+    """How many images and groups there are, and how many images have each role, as a sentence."""
+    samples = [sample for _, members in split.items() for sample in members]
+    sizes = Counter(sample.group for sample in samples)
+    roles = ", ".join(f"{len(members)} to {role}" for role, members in split.items())
+    return f"Images: {len(samples)} in {len(sizes)} independent groups (the largest of {max(sizes.values())}); {roles}"
+
+
 def with_groups(samples, groups, strata):
     """Copies of the samples that carry their group and stratum."""
     return [
@@ -60,7 +69,7 @@ def _error(held, wanted, group, role):
 
 
 def _improve(role_of, held, wanted, counts, order):
-    """Move single groups, then swap pairs of groups, for as long as the error falls."""
+    """Move single groups for as long as the error falls."""
     improved = True
     while improved:
         improved = False

@@ -14,6 +14,8 @@ def origins(length, tile, overlap, multiple=1):
     """
     if not 0 <= overlap < tile:
         raise ValueError(f"tiles of {tile} px cannot overlap by {overlap} px; the overlap must be from 0 to {tile - 1}.")
+    if tile - overlap < multiple:
+        raise ValueError(f"tiles of {tile} px with {overlap} px of overlap advance by less than {multiple} px, a pooling cell.")
     if length < tile or tile % multiple or length % multiple:
         raise ValueError(f"a side of {length} px and tiles of {tile} px: both must be multiples of {multiple}, side >= tile.")
     last = length - tile
@@ -77,8 +79,7 @@ def predict_tiled(predict, image, *, tile, overlap, margin, multiple, blend="lin
 
     ``image``: float32 (H, W, C), any H and W. ``predict``: (N, h, w, C) -> (N, h, w, K), h and w multiples of
     ``multiple``. An image that fits into one tile is predicted at once. ``margin``: px at a tile's border that are
-    not used; a tile under twice the ``overlap`` uses some of them, so that no pixel is predicted more than four times.
-    Returns float32 (H, W, K). Memory beyond image and result: ``batch_size`` tiles.
+    not used. Returns float32 (H, W, K). Memory beyond a padded image and its result: ``batch_size`` tiles.
     """
     height, width = image.shape[:2]
     padded = [round_up(side, multiple) for side in (height, width)]
@@ -86,7 +87,7 @@ def predict_tiled(predict, image, *, tile, overlap, margin, multiple, blend="lin
     tile = round_up(tile, multiple)
     sides = [min(tile, side) for side in padded]
     rows, columns = (
-        windows(length, side, min(overlap, side // 2), margin, multiple, blend)
+        windows(length, side, overlap if side < length else 0, margin, multiple, blend)
         for length, side in zip(padded, sides, strict=True)
     )
     result = None

@@ -12,7 +12,11 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import run_folder
 from config import parse_command_line
+from data import check_classes, prepare
+from metrics import fit_threshold, to_mask
+from splits import describe_split
 
 ROOT = Path(__file__).parent
 RECIPES = {"dsb": "nuclei, DSB 2018"}
@@ -24,31 +28,19 @@ logging.getLogger("absl").setLevel(logging.ERROR)  # grain warns in every worker
 def main(arguments=None):
     """Do all that the command line asks for; problems of the user's making end the program with one sentence."""
     name, given, resume = parse_command_line(RECIPES, arguments)
-    if given.get("device") == "cpu":  # must be known before a backend starts
-        os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     try:
         run(name, given, resume)
     except (ValueError, OSError) as error:
         if os.environ.get("UNET_TRACEBACK"):
             raise
         sys.exit(f"{Path(__file__).name}: {error}")
+    except KeyboardInterrupt:
+        print("Stopped. If training had begun, --resume goes on after the last finished epoch.", file=sys.stderr)
+        sys.exit(130)
 
 
 def run(name, given, resume):
     """Configuration, data, split, network, fit, predict, score, figures: one run, or the rest of an interrupted one."""
-    # Imported here, not at the top: --help answers at once, and the worker processes, which read this file again,
-    # stay free of TensorFlow.
-    import keras
-
-    import batches
-    import devices
-    import reporting
-    import run_folder
-    import training
-    from data import check_classes, prepare
-    from metrics import fit_threshold, to_mask
-    from prediction import predict_samples
-
     # Configuration
     resumed = None if resume is None else run_folder.find_run(name, resume, ROOT / "runs")
     recipe = import_module(name if resumed is None else run_folder.read_config(resumed).recipe)
@@ -57,31 +49,45 @@ def run(name, given, resume):
         config = run_folder.read_config(resumed).replace(**given)
     else:
         config = (recipe.SIMULATED if simulated else recipe.CONFIG).replace(**given)
-    title = f"{recipe.TITLE}, simulated images" if simulated else recipe.TITLE
+    published = recipe.is_published(source) and not simulated
+    title = recipe.TITLE if published else f"{recipe.TITLE}, simulated images" if simulated else f"{source.stem}, own images"
+    data = {"title": title, "simulated": simulated, "source": source.name, "licence": recipe.LICENCE if published else None}
     print(f"{title}: {source}")
-    gpus = devices.list_gpus(config.device)
-    strategy = devices.make_strategy(gpus)
-    config = config.replace(batch_size=devices.divisible_batch(config.batch_size, max(1, len(gpus))))
-    precision = devices.set_precision(config.precision, gpus)
-    keras.utils.set_random_seed(config.seed)
 
     # Data and split
     originals = recipe.split(recipe.load(source), config)
     samples = originals.map(lambda sample: prepare(sample, config.channels, config.image_scale))
     check_classes([*samples.fit, *samples.choose, *samples.report], config.classes)
+    print(describe_split(samples))
+
+    # Device and network. Imported here, not at the top: --help and a mistake in the data answer at once, and the
+    # worker processes, which read this file again, stay free of TensorFlow.
+    if config.device == "cpu":  # must be known before a backend starts
+        os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu", "KERAS_TORCH_DEVICE": "cpu"}
+    import keras
+
+    import batches
+    import devices
+    import prediction
+    import reporting
+    import training
+
+    gpus = devices.list_gpus(config.device)
+    config = devices.for_replicas(config, max(1, len(gpus)))
+    precision = devices.set_precision(config.precision, gpus)
     batches.check_batch_size(samples.fit, config)
-    print("Images: " + ", ".join(f"{len(members)} to {role}" for role, members in samples.items()))
-    data = {"title": title, "simulated": simulated, "source": source.name, "licence": recipe.LICENCE}
+    prediction.check_prediction_tile(config)
     folder = run_folder.continue_run(resumed, samples) if resumed else run_folder.make_run_folder(config, ROOT / "runs")
     if not resumed:
-        run_folder.write_start(folder, config, source, samples)
+        run_folder.write_start(folder, config, source, samples, {"gpus": gpus, "precision": precision})
     print(f"Run folder: {folder}")
-
-    # Network and fit
-    with devices.scope(strategy):
+    keras.utils.set_random_seed(config.seed)
+    with devices.scope(devices.make_strategy(gpus)):
         model = training.compiled_unet(config, bool(gpus))
     where = ", ".join(gpus) or f"CPU, {os.cpu_count()} cores"
     print(f"Network: {model.count_params() / 1e6:.1f} million parameters, {precision} compute, on {where}")
+
+    # Fit
     try:
         history = training.train(model, samples, config, folder)
     except training.InterruptedRunError:
@@ -89,18 +95,22 @@ def run(name, given, resume):
         sys.exit(130)
 
     # Predict: the choose set for the threshold, then the report set once
-    chosen = predict_samples(model, samples.choose, config, "Fitting the threshold")
-    threshold, dice = fit_threshold(chosen, [s.mask for s in samples.choose]) if config.classes == 2 else (None, None)
-    probabilities = predict_samples(model, samples.report, config, "Predicting the report set")
+    chosen = prediction.predict_samples(model, samples.choose, originals.choose, config, "Fitting the threshold")
+    threshold, dice = (None, None)
+    if config.classes == 2:
+        threshold, dice = fit_threshold(chosen, [original.mask for original in originals.choose])
+    probabilities = prediction.predict_samples(model, samples.report, originals.report, config, "Predicting the report set")
     masks = [to_mask(probability, threshold, config.classes) for probability in probabilities]
 
     # Score and figures
     run_folder.save_model(model, folder / "model.keras")
-    reporting.write_predictions(folder / "predictions", samples.report, probabilities, masks)
-    scores = reporting.write_scores(folder, samples.report, masks, config, data, {"threshold": threshold, "choose_dice": dice})
-    reporting.write_model_card(folder, config, data, scores, history, precision)
-    reporting.write_figures(folder / "figures", originals, samples, masks, scores.table, history, title, config.classes)
-    print(reporting.describe(scores.summary, title))
+    reporting.write_predictions(folder / "predictions", originals.report, probabilities, masks, config.classes)
+    fitted = {"threshold": threshold, "choose_dice": dice}
+    table, summary = reporting.score(originals.report, masks, config, data, fitted)
+    reporting.write_figures(folder / "figures", originals, masks, table, history, title, config.classes)
+    reporting.write_model_card(folder, config, data, summary, history, precision)
+    reporting.write_scores(folder, table, summary)  # last: a run with scores is finished
+    print(reporting.describe(summary, title))
     print(f"Everything is in {folder}")
 
 

@@ -41,8 +41,8 @@ def compiled_unet(config, on_gpu=False):
         optimizer=keras.optimizers.Adam(rate),
         loss=PixelLoss(config.loss),
         weighted_metrics=[Overlap("dice", maps), Overlap("iou", maps)],
-        # XLA halves the speed on a CPU (benchmarks/): there oneDNN's own kernels are faster.
-        jit_compile="auto" if on_gpu else False,
+        # On a CPU, TensorFlow's own kernels are faster than what XLA makes of them (benchmarks/network.py --xla).
+        jit_compile="auto" if on_gpu or keras.backend.backend() != "tensorflow" else False,
     )
     model.optimizer.build(model.trainable_variables)
     return model
@@ -52,26 +52,27 @@ def train(model, samples, config, folder):
     """Fit the network to ``samples.fit`` until the Dice on ``samples.choose`` stops rising; load the best epoch.
 
     Continues where a run in ``folder`` stopped. Writes checkpoints, history.csv and TensorBoard's log there and
-    returns the history, a DataFrame with one row per epoch. Raises InterruptedRunError after Ctrl-C or SIGTERM.
+    returns the history, a DataFrame with one row per epoch. Raises InterruptedRunError after Ctrl-C or SIGTERM, and
+    ValueError that names the image when a batch cannot be made.
     """
     checkpoint = Checkpoint(model, config, folder)
     done = checkpoint.restore()
     if not checkpoint.finished:
         with contextlib.closing(TrainingBatches(samples.fit, config, done)) as batches, checkpoint.stop_on_signals():
-            model.fit(
-                _Batches(batches),
-                epochs=config.epochs,
-                initial_epoch=done,
-                validation_data=_Batches(ChooseBatches(samples.choose, config)),
-                callbacks=[
-                    keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch)),
-                    checkpoint,
-                    Progress(config, done),
-                    keras.callbacks.TensorBoard(str(folder / "tensorboard")),
-                ],
-                shuffle=False,
-                verbose=0,
-            )
+            set_epoch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch))
+            tensorboard = keras.callbacks.TensorBoard(str(folder / "tensorboard"))
+            try:
+                model.fit(
+                    _Batches(batches),
+                    epochs=config.epochs,
+                    initial_epoch=done,
+                    validation_data=_Batches(ChooseBatches(samples.choose, config)),
+                    callbacks=[set_epoch, checkpoint, Progress(checkpoint), tensorboard],
+                    shuffle=False,
+                    verbose=0,
+                )
+            except Exception as error:
+                raise batches.error or error from None
     if not checkpoint.finished:
         raise InterruptedRunError
     checkpoint.load_best()
@@ -82,8 +83,9 @@ class Checkpoint(keras.callbacks.Callback):
     """Saves every finished epoch, keeps the best one, stops early, and continues where an earlier process ended.
 
     checkpoint.json names the files that belong together and is replaced last, so that a process killed at any moment
-    leaves the previous epoch whole. The weights file holds weights and optimiser, the index the history; batches are
-    keyed to their number and dropout to the epoch, so that nothing else needs to be remembered.
+    leaves the previous epoch whole. The .npz file of an epoch holds weights and optimiser, the index the history;
+    batches are keyed to their number and dropout to the epoch, so that nothing else needs to be remembered. (Keras'
+    own weights files are HDF5, which on a full disk ends the process with a segmentation fault.)
     """
 
     def __init__(self, model, config, folder):
@@ -108,12 +110,12 @@ class Checkpoint(keras.callbacks.Callback):
         """Load the newest finished epoch, if there is one; returns how many epochs are done."""
         if self.index.exists():
             self.history = pd.DataFrame(read_json(self.index)["history"])
-            self.network.load_weights(self._weights(len(self.history)))
+            self._load(len(self.history))
         return len(self.history)
 
     def load_best(self):
         """Load the weights of the best epoch."""
-        self.network.load_weights(self._weights(self.best_epoch))
+        self._load(self.best_epoch)
 
     def on_train_begin(self, logs=None):
         minutes = float(self.history["minutes"].iloc[-1]) if len(self.history) else 0.0
@@ -127,15 +129,15 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": epoch + 1, "minutes": (time.monotonic() - self.started) / 60}
         row |= {name: float(value) for name, value in logs.items()}
-        if not np.isfinite(row["loss"]):
-            raise ValueError(f"The loss became {row['loss']} in epoch {epoch + 1}; lower --learning-rate and --resume.")
+        if not np.isfinite(list(row.values())).all():
+            raise ValueError(f"The loss became {row['loss']} in epoch {epoch + 1}; start again with a lower --learning-rate.")
         self.history = pd.concat([self.history, pd.DataFrame([row])], ignore_index=True)
-        with written_whole(self._weights(epoch + 1)) as temporary:
-            self.network.save_weights(temporary)
+        with written_whole(self._path(epoch + 1)) as temporary:
+            np.savez(temporary, *map(keras.ops.convert_to_numpy, self._variables()))
         write_json(self.index, {"history": self.history.to_dict("records")})
         write_text(self.folder / "history.csv", self.history.to_csv(index=False))
-        for old in self.index.parent.glob("epoch-*.weights.h5"):
-            if old not in (self._weights(epoch + 1), self._weights(self.best_epoch)):
+        for old in self.folder.glob("epoch-*.npz"):
+            if old not in (self._path(epoch + 1), self._path(self.best_epoch)):
                 old.unlink()
         self.model.stop_training = self.stop_asked or self.finished
 
@@ -156,26 +158,37 @@ class Checkpoint(keras.callbacks.Callback):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _weights(self, epoch):
-        return self.folder / f"epoch-{epoch:04d}.weights.h5"
+    def _load(self, epoch):
+        variables = self._variables()
+        with np.load(self._path(epoch), allow_pickle=False) as stored:
+            if [stored[name].shape for name in stored.files] != [tuple(variable.shape) for variable in variables]:
+                raise ValueError(f"{self._path(epoch)}: holds another network than {self.folder / 'config.json'} describes.")
+            for variable, name in zip(variables, stored.files, strict=True):
+                variable.assign(stored[name])
+
+    def _variables(self):
+        return [*self.network.weights, *self.network.optimizer.variables]
+
+    def _path(self, epoch):
+        return self.folder / f"epoch-{epoch:04d}.npz"
 
 
 class Progress(keras.callbacks.Callback):
     """A bar with the time left for all epochs, and one line for each finished epoch."""
 
-    def __init__(self, config, done):
+    def __init__(self, checkpoint):
         super().__init__()
-        self.config, self.done, self.best = config, done, 0.0
+        self.checkpoint, self.config = checkpoint, checkpoint.config
 
     def on_train_begin(self, logs=None):
-        total = self.config.epochs * self.config.steps
-        self.bar = tqdm(total=total, initial=self.done * self.config.steps, desc="Training", unit="batch", disable=None)
+        steps, done = self.config.steps, len(self.checkpoint.history)
+        self.bar = tqdm(total=self.config.epochs * steps, initial=done * steps, desc="Training", unit="batch", disable=None)
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.update()
 
     def on_epoch_end(self, epoch, logs=None):
-        better, self.best = logs[MONITOR] > self.best, max(self.best, logs[MONITOR])
+        better = self.checkpoint.best_epoch == epoch + 1
         tqdm.write(
             f"epoch {epoch + 1:3d}/{self.config.epochs}  loss {logs['loss']:.4f}  Dice fit {logs['dice']:.4f}  "
             f"choose {logs[MONITOR]:.4f}{'  best' if better else ''}",

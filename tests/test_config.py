@@ -18,6 +18,7 @@ RECIPES = {"dsb": "nuclei"}
         ({"learning_rate": float("nan")}, "--learning-rate is nan"),
         ({"augment": 1.5}, "--augment is 1.5; it must be from 0 to 1"),
         ({"classes": 1}, "--classes is 1; background counts as one"),
+        ({"classes": 257}, "it must be from 2 to 256"),
         ({"choose_share": 0.6, "report_share": 0.4}, "leave images to fit"),
         ({"report_share": 0.0}, "--report-share 0.0 must be above 0"),
         ({"tile": 100}, "--tile 100 is not a multiple of 16"),

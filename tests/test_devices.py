@@ -3,10 +3,13 @@
 import pytest
 
 import devices
+from config import Config
 
 
-def test_batches_divide_by_the_number_of_replicas():
-    assert [devices.divisible_batch(8, replicas) for replicas in (1, 2, 3, 8, 16)] == [8, 8, 9, 8, 16]
+def test_batches_divide_by_the_number_of_replicas(capsys):
+    sizes = [devices.for_replicas(Config(batch_size=8), replicas).batch_size for replicas in (1, 2, 3, 8, 16)]
+    assert sizes == [8, 8, 9, 8, 16]
+    assert "Batch size: 9 instead of 8, to divide by 3 GPUs" in capsys.readouterr().out
 
 
 def test_bfloat16_where_the_processor_has_it(tmp_path):

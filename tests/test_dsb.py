@@ -56,6 +56,7 @@ def test_masks_of_0_and_1_read_like_0_and_255(tmp_path):
 
 
 def test_the_second_start_reads_the_cache(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(dsb, "CACHE_FROM", 0)
     first = dsb.load(folder, tmp_path / "cache")
     monkeypatch.setattr(dsb, "_decode", None)  # decoding again would fail
     for one, other in zip(first, dsb.load(folder, tmp_path / "cache"), strict=True):
@@ -65,7 +66,8 @@ def test_the_second_start_reads_the_cache(folder, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("as_zip", [False, True])
-def test_a_changed_file_is_read_again_and_the_old_cache_removed(folder, tmp_path, as_zip):
+def test_a_changed_file_is_read_again_and_the_old_cache_removed(folder, tmp_path, as_zip, monkeypatch):
+    monkeypatch.setattr(dsb, "CACHE_FROM", 0)
     dsb.load(zipped(folder) if as_zip else folder, tmp_path / "cache")
     changed = folder / "aaa/masks/0.png"
     size = changed.stat().st_size
@@ -76,6 +78,29 @@ def test_a_changed_file_is_read_again_and_the_old_cache_removed(folder, tmp_path
     again = dsb.load(zipped(folder) if as_zip else folder, tmp_path / "cache")
     assert again[0].mask[7, 0] == 1 and again[0].mask[0, 0] == 0
     assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_a_damaged_cache_is_made_again_and_a_full_disk_only_warned_of(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(dsb, "CACHE_FROM", 0)
+    dsb.load(folder, tmp_path / "cache")
+    stored = next((tmp_path / "cache").iterdir())
+    stored.write_bytes(stored.read_bytes()[:100])
+    assert len(dsb.load(folder, tmp_path / "cache")) == 2
+    assert len(dsb._read_cache(stored)) == 2
+    (tmp_path / "blocked").write_text("a file where the cache's folder should be")
+    with pytest.warns(UserWarning, match="The next start will be slow"):
+        assert len(dsb.load(folder, tmp_path / "blocked")) == 2
+
+
+def test_a_few_files_are_not_kept(folder, tmp_path):
+    dsb.load(folder, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_png_of_one_bit_per_pixel(folder):
+    iio.imwrite(folder / "aaa/images/aaa.png", np.eye(8, dtype=bool))
+    image = dsb.load(folder, cache=None)[0].image
+    assert image.dtype == np.uint8 and image[0, :2, 0].tolist() == [255, 0]
 
 
 def test_an_image_without_mask(folder):
@@ -162,8 +187,19 @@ def test_what_a_user_put_into_datasets_is_found(folder):
     path = zipped(folder)
     shutil.rmtree(folder)
     assert dsb.find(folder.parent) == path
-    path.unlink()
+    shutil.copy(path, path.with_name("stage1_test.zip"))
+    assert dsb.find(folder.parent) == path
+    path.rename(path.with_name("other.zip"))
+    with pytest.raises(ValueError, match=r"holds other\.zip, stage1_test\.zip; say which one with --data"):
+        dsb.find(folder.parent)
+    path.with_name("other.zip").unlink()
+    path.with_name("stage1_test.zip").unlink()
     assert dsb.find(folder.parent) is None
+
+
+def test_a_class_count_that_the_masks_contradict(nuclei_folder):
+    with pytest.raises(ValueError, match="--classes is 5, but the masks of dsb number nuclei"):
+        dsb.split(dsb.load(nuclei_folder, cache=None), dsb.CONFIG.replace(classes=5))
 
 
 def test_the_split_of_simulated_nuclei(nuclei_folder):

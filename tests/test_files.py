@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from files import read_json, write_json, write_text, written_whole
+from files import read_json, remove_leftovers, write_json, write_text, written_whole
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
@@ -19,23 +19,23 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
     def fail_half_way():
         with written_whole(path) as temporary:
             temporary.write_text("half of it")
-            raise RuntimeError("mid-write")
+            raise ValueError("mid-write")
 
-    with pytest.raises(RuntimeError, match="mid-write"):
+    with pytest.raises(ValueError, match="mid-write"):
         fail_half_way()
     assert path.read_text() == "before"
     assert os.listdir(tmp_path) == ["scores.json"]
 
 
-def test_a_full_disk_leaves_the_previous_checkpoint_whole(tmp_path):
+def test_a_full_disk_leaves_what_was_there(tmp_path):
     """The kernel refuses to let the file grow, as a full disk does; the error names the file."""
-    path = tmp_path / "epoch-0001.weights.h5"
+    path = tmp_path / "scores.csv"
     path.write_bytes(b"previous")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        with pytest.raises(OSError, match=r"epoch-0001\.weights\.h5: could not be written"), written_whole(path) as temporary:
+        with pytest.raises(OSError, match=r"scores\.csv: could not be written"), written_whole(path) as temporary:
             temporary.write_bytes(bytes(100_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -57,6 +57,9 @@ def test_a_process_killed_in_mid_write_leaves_what_was_there(tmp_path):
     finished = subprocess.run([sys.executable, "-c", program])
     assert finished.returncode == -signal.SIGKILL
     assert path.read_text() == "before"
+    assert len(os.listdir(tmp_path)) == 2
+    remove_leftovers(tmp_path)
+    assert os.listdir(tmp_path) == ["history.csv"]
 
 
 def test_the_temporary_name_keeps_the_suffix(tmp_path):

@@ -72,6 +72,7 @@ def test_the_interval_draws_whole_groups():
     assert low == pytest.approx(0.5 - 1.96 * 0.025, abs=0.01)  # the normal approximation: 0.5 / sqrt(400)
     assert high == pytest.approx(0.5 + 1.96 * 0.025, abs=0.01)
     assert bootstrap_interval([0.5, 0.5], np.arange(2)) == (0.5, 0.5)
+    assert bootstrap_interval([0.5, 0.9], np.zeros(2)) == (None, None)  # one group says nothing about others
 
 
 @pytest.fixture
@@ -93,6 +94,7 @@ def test_summary_holds_mean_median_and_pooled(table):
     assert summary["dice"]["mean"] == summary["dice"]["median"] == 0.75
     assert summary["dice"]["pooled"] == pytest.approx(2 * 6 / (2 * 6 + 2 + 2))
     assert summary["dice"]["mean_interval"] == (0.5, 1.0)
+    assert summary["dice"]["pooled_interval"] == (0.5, 1.0)
 
 
 def test_one_row_per_cluster(table):

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from prediction import predict_image
+from data import Sample, prepare
+from prediction import check_prediction_tile, predict_function, predict_image, predict_samples
 from unet import build_unet, reach
 
 
@@ -31,12 +32,15 @@ def random_unet(depth, **settings):
 @pytest.mark.parametrize("upsampling", ["transposed", "nearest"])
 @pytest.mark.parametrize("blend", ["linear", "gaussian"])
 def test_tiled_and_untiled_predictions_agree(small, depth, upsampling, blend):
-    side, tile = (768, 512) if depth == 4 else (256, 192)
+    tile = {1: 112, 2: 192, 3: 320, 4: 576}[depth]
+    side = tile + 128
     image = np.random.default_rng(0).integers(0, 255, (side, side - 24, 1), dtype=np.uint8)
     model = random_unet(depth, upsampling=upsampling)
     config = small.replace(depth=depth, upsampling=upsampling, blend=blend)
-    whole = predict_image(model, image, (0, 255), config)
-    tiled = predict_image(model, image, (0, 255), config.replace(prediction_tile=tile))
+    check_prediction_tile(config.replace(prediction_tile=tile))
+    predict = predict_function(model)
+    whole = predict_image(predict, image, (0, 255), config)
+    tiled = predict_image(predict, image, (0, 255), config.replace(prediction_tile=tile))
     assert whole.std() > 0.001
     assert np.abs(tiled - whole).max() < 1e-5
 
@@ -58,17 +62,31 @@ def test_the_reach_is_how_far_a_change_is_felt(depth, upsampling):
     assert reach(depth, upsampling) - 2 * cell < max(felt_left, felt_right) <= reach(depth, upsampling)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (16, 16), (17, 33), (70, 64), (131, 40)])
+@pytest.mark.parametrize("shape", [(1, 1), (16, 16), (17, 33), (170, 164), (231, 40)])
 def test_any_height_and_width(small, shape):
     image = np.random.default_rng(0).integers(0, 255, (*shape, 1), dtype=np.uint8)
-    probability = predict_image(random_unet(2), image, (0, 255), small.replace(prediction_tile=64))
+    probability = predict_image(predict_function(random_unet(2)), image, (0, 255), small.replace(prediction_tile=160))
     assert probability.shape == (*shape, 1) and probability.dtype == np.float32
     assert np.isfinite(probability).all()
 
 
 def test_padding_does_not_depend_on_the_tile(small):
     """An image just over a tile's size is padded to whole pooling cells, not to whole tiles."""
-    model = random_unet(2)
-    image = np.random.default_rng(0).integers(0, 255, (67, 50, 1), dtype=np.uint8)
-    small_tiles = predict_image(model, image, (0, 255), small.replace(prediction_tile=64))
-    np.testing.assert_allclose(small_tiles, predict_image(model, image, (0, 255), small), atol=1e-5)
+    predict = predict_function(random_unet(2))
+    image = np.random.default_rng(0).integers(0, 255, (163, 150, 1), dtype=np.uint8)
+    tiled = predict_image(predict, image, (0, 255), small.replace(prediction_tile=160))
+    np.testing.assert_allclose(tiled, predict_image(predict, image, (0, 255), small), atol=1e-5)
+
+
+def test_a_tile_too_small_for_its_overlap_is_refused(small):
+    with pytest.raises(ValueError, match="--prediction-tile 64 is too small; --depth 2 needs 160"):
+        check_prediction_tile(small.replace(prediction_tile=64))
+
+
+def test_probabilities_come_back_at_the_size_of_the_original(small):
+    mask = np.zeros((50, 70), np.uint16)
+    original = Sample("a", np.random.default_rng(0).integers(0, 255, (50, 70, 1), dtype=np.uint8), mask)
+    halved = prepare(original, scale=0.5)
+    assert halved.mask.shape == (25, 35)
+    probability = predict_samples(random_unet(2), [halved], [original], small)[0]
+    assert probability.shape == (50, 70, 1)

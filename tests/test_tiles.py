@@ -33,6 +33,8 @@ def test_origins_are_multiples_overlap_enough_and_reach_the_end(multiple):
 def test_impossible_tiles_are_refused():
     with pytest.raises(ValueError, match="64 px cannot overlap by 64"):
         tiles.origins(128, 64, 64)
+    with pytest.raises(ValueError, match="advance by less than 16 px"):
+        tiles.origins(128, 64, 56, 16)
     with pytest.raises(ValueError, match="multiples of 16"):
         tiles.origins(130, 64, 0, 16)
 

@@ -1,6 +1,8 @@
 """The script from beginning to end on small simulated images: what it leaves, how it resumes, what it refuses."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import pandas as pd
 import pytest
 
 import dsb
+import run_folder
 import train_and_predict
 from data import normalise, prepare
 from figures import stretch
@@ -118,6 +121,7 @@ def test_a_killed_run_resumes_to_the_scores_of_an_uninterrupted_one(run, nuclei_
     assert finished.returncode == 0, finished.stderr
     assert len(pd.read_csv(folder / "history.csv")) == 3
     expected, scores = read_json(whole / "scores.json"), read_json(folder / "scores.json")
+    assert not list(folder.rglob(".*.part.*"))
     assert scores["threshold"] == expected["threshold"]
     for name in ("dice", "iou", "accuracy"):
         assert scores[name]["mean"] == pytest.approx(expected[name]["mean"], abs=1e-3)
@@ -142,18 +146,42 @@ def test_data_that_is_not_there(tmp_path, capsys):
     assert message.startswith("train_and_predict.py: ") and "nowhere.zip: no such folder or zip file" in message
 
 
-def test_a_class_count_that_the_masks_contradict(nuclei_folder, tmp_path, capsys):
-    message = refused(capsys, "--data", nuclei_folder, "--output", tmp_path / "a", "--classes", 5, *QUICK)
-    assert "but 5 classes need exactly 0 to 4" in message and not (tmp_path / "a").exists()
-
-
 def test_a_batch_larger_than_the_data(nuclei_folder, tmp_path, capsys):
     message = refused(capsys, "--data", nuclei_folder, "--output", tmp_path / "a", *QUICK, "--batch-size", 100)
     assert "--batch-size 100 is larger than the" in message and not (tmp_path / "a").exists()
 
 
-def test_nothing_to_resume(tmp_path, capsys):
+def test_nothing_to_resume(run, tmp_path, capsys):
     assert "not a run folder (it has no config.json)" in refused(capsys, "--resume", tmp_path)
+    assert "this run is finished" in refused(capsys, "--resume", run[0])
+
+
+def test_the_newest_unfinished_run_is_the_one_to_resume(tmp_path):
+    for age, name in enumerate(["zzz", "2026", "done"]):
+        folder = tmp_path / "dsb" / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+        os.utime(folder / "config.json", (age, age))
+    (folder / "scores.json").write_text("{}")
+    assert run_folder.find_run("dsb", root=tmp_path).name == "2026"
+    with pytest.raises(ValueError, match="no unfinished run to resume"):
+        run_folder.find_run("other", root=tmp_path)
+
+
+def test_a_users_own_images_are_not_called_dsb(nuclei_folder, tmp_path):
+    """The same images without the simulator's note, half as large: their own title, no licence, scores at full size."""
+    own = tmp_path / "my_cells"
+    shutil.copytree(nuclei_folder, own, ignore=shutil.ignore_patterns("simulated.json"))
+    finished = script("--data", own, "--output", tmp_path / "run", "--image-scale", 0.5, *QUICK)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith("my_cells, own images")
+    assert "Images: 24 in " in finished.stdout and "independent groups" in finished.stdout
+    scores = read_json(tmp_path / "run/scores.json")
+    assert scores["licence"] is None and scores["simulated"] is False
+    table = pd.read_csv(tmp_path / "run/scores.csv")
+    pixels = table[["true_positive", "false_positive", "false_negative", "true_negative"]].sum(axis=1)
+    assert pixels.min() == 64 * 64
+    assert read_json(tmp_path / "run/environment.json")["cores"] == os.cpu_count()
 
 
 def test_images_that_changed_since_the_run_began(run, tmp_path, capsys):

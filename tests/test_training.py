@@ -1,6 +1,7 @@
 """Training continues where it was interrupted, keeps the best epoch, and works on several devices."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -40,6 +41,23 @@ def test_history_and_best_epoch(small, split, tmp_path):
     assert list(tmp_path.glob("tensorboard/*/events*"))
 
 
+def test_the_best_epoch_is_loaded_at_the_end(small, split, tmp_path, monkeypatch):
+    config = small.replace(schedule="constant")
+    first, _ = trained(config.replace(epochs=1), split, tmp_path / "one")
+    monkeypatch.setattr(training.Checkpoint, "best_epoch", 1)
+    best, history = trained(config.replace(epochs=3), split, tmp_path / "three")
+    assert len(history) == 3
+    for one, other in zip(first.get_weights(), best.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_checkpoint_of_another_network_is_refused(small, split, tmp_path):
+    trained(small, split, tmp_path)
+    other = small.replace(filters=8)
+    with pytest.raises(ValueError, match=r"epoch-0002\.npz: holds another network than .*config\.json describes"):
+        training.Checkpoint(training.compiled_unet(other), other, tmp_path).restore()
+
+
 class _StopAfter(keras.callbacks.Callback):
     """Sends this process a signal in the middle of an epoch, as a user at a terminal does."""
 
@@ -58,7 +76,7 @@ def test_an_interrupted_run_ends_its_epoch_and_goes_on_to_the_same_end(small, sp
     whole, expected = trained(config, split, tmp_path / "whole")
 
     progress = training.Progress
-    monkeypatch.setattr(training, "Progress", lambda config, done: _StopAfter(1, number))
+    monkeypatch.setattr(training, "Progress", lambda checkpoint: _StopAfter(1, number))
     with pytest.raises(training.InterruptedRunError):
         trained(config, split, tmp_path / "cut")
     assert len(read_json(tmp_path / "cut/checkpoint.json")["history"]) == 2
@@ -81,8 +99,9 @@ def test_a_finished_run_is_not_trained_again(small, split, tmp_path, monkeypatch
 
 def test_an_error_while_preparing_batches_names_the_image(small, split, tmp_path):
     object.__setattr__(split.fit[1], "image", "not an array")
-    with pytest.raises(Exception, match="disc1: no tile could be drawn"):
-        trained(small, split, tmp_path)
+    config = small.replace(workers=1, steps=30, batch_size=1)
+    with pytest.raises(ValueError, match="disc1: no tile could be drawn"):
+        trained(config, split, tmp_path)
 
 
 def test_early_stopping_and_what_is_kept(small, split, tmp_path):
@@ -97,13 +116,32 @@ def test_early_stopping_and_what_is_kept(small, split, tmp_path):
         checkpoint.on_epoch_end(epoch, {"loss": 1.0, "val_dice": dice})
     assert checkpoint.finished and checkpoint.model.stop_training
     assert checkpoint.best_epoch == 1
-    assert sorted(path.name for path in tmp_path.glob("*.h5")) == ["epoch-0001.weights.h5", "epoch-0003.weights.h5"]
+    assert sorted(path.name for path in tmp_path.glob("*.npz")) == ["epoch-0001.npz", "epoch-0003.npz"]
+
+
+def test_a_full_disk_leaves_the_previous_checkpoint_whole(small, split, tmp_path):
+    model, _ = trained(small.replace(epochs=1), split, tmp_path)
+    config = small.replace(epochs=3)
+    checkpoint = training.Checkpoint(model, config, tmp_path)
+    assert checkpoint.restore() == 1
+    checkpoint.on_train_begin()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OSError, match=r"epoch-0002\.npz: could not be written"):
+            checkpoint.on_epoch_end(1, {"loss": 1.0, "val_dice": 0.99})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert training.Checkpoint(training.compiled_unet(config), config, tmp_path).restore() == 1
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_loss_that_is_not_a_number_ends_with_advice(small, tmp_path):
     checkpoint = training.Checkpoint(training.compiled_unet(small), small, tmp_path)
     checkpoint.on_train_begin()
-    with pytest.raises(ValueError, match="The loss became nan in epoch 1; lower --learning-rate"):
+    with pytest.raises(ValueError, match="The loss became nan in epoch 1; start again with a lower --learning-rate"):
         checkpoint.on_epoch_end(0, {"loss": float("nan"), "val_dice": 0.5})
 
 
@@ -118,7 +156,7 @@ def test_two_replicas_train_as_one_device_does(tmp_path):
         "import numpy as np, keras, tensorflow as tf\n"
         "cpu = tf.config.list_physical_devices('CPU')[0]\n"
         "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
-        "import devices, training\n"
+        "import devices, prediction, run_folder, training\n"
         "from config import Config\n"
         "from data import Sample, Split\n"
         "config = Config(filters=4, depth=2, tile=64, overlap=16, batch_size=4, epochs=2, steps=2, workers=0,\n"
@@ -132,6 +170,12 @@ def test_two_replicas_train_as_one_device_does(tmp_path):
         "        model = training.compiled_unet(config)\n"
         "    folder = Path(sys.argv[1]) / str(len(names))\n"
         "    history = training.train(model, Split(samples[:4], samples[4:9], []), config, folder)\n"
+        "    probability = prediction.predict_samples(model, samples[:2], samples[:2], config)\n"
+        "    run_folder.save_model(model, folder / 'model.keras')\n"
+        "    loaded = keras.saving.load_model(folder / 'model.keras')\n"
+        "    again = prediction.predict_samples(loaded, samples[:2], samples[:2], config)\n"
+        "    np.testing.assert_allclose(probability, again, atol=1e-6)\n"
+        "    assert np.shape(probability) == (2, 64, 64, 1)\n"
         "    print('RESULT', len(names), *(f'{v:.5f}' for v in history[['loss', 'dice', 'val_loss', 'val_dice']].iloc[-1]))\n"
     )
     finished = subprocess.run([sys.executable, program, tmp_path], capture_output=True, text=True, timeout=300)
