@@ -43,6 +43,7 @@ def main():
         kind = "processes" if multiprocessing else "threads"
         report(f"keras.utils.PyDataset, {kind}", py_dataset(samples, config, multiprocessing))
     report("tf.data, numpy_function", tf_data(samples, config))
+    report("what training consumes (filters 16)", training_steps(samples, config))
 
 
 def report(name, stream):
@@ -70,6 +71,19 @@ def py_dataset(samples, config, multiprocessing):
 
     dataset = Batches(workers=config.workers, use_multiprocessing=multiprocessing, max_queue_size=8)
     return PyDatasetAdapter(dataset, shuffle=False).get_tf_dataset()
+
+
+def training_steps(samples, config):
+    """One item for each batch that the DSB recipe's network has trained on."""
+    import devices
+    import dsb
+    import training
+
+    devices.set_precision("auto", devices.list_gpus())
+    model = training.compiled_unet(dsb.CONFIG, bool(devices.list_gpus()))
+    batch = batches.make_batch(samples, config, 0)
+    for _ in range(32):
+        yield model.train_on_batch(*batch)
 
 
 def tf_data(samples, config):

@@ -2,6 +2,7 @@
 
     python benchmarks/network.py                    filters 16, 32, 64; float32 and bfloat16; 256x256 px
     python benchmarks/network.py --filters 16       one of them
+    python benchmarks/network.py --xla              compiled by XLA (Keras' jit_compile)
 
 Every row is a process of its own, so that its peak memory is its own. Medians; the machine's name stands above them.
 """
@@ -28,10 +29,11 @@ def main():
     parser.add_argument("--filters", type=int, nargs="+", default=[16, 32, 64])
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--batch", type=int, nargs="+", default=[2, 8])
+    parser.add_argument("--xla", action="store_true", help="compile with XLA")
     parser.add_argument("--one", nargs=3, metavar=("FILTERS", "PRECISION", "BATCH"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        print(measure(int(given.one[0]), given.one[1], int(given.one[2])))
+        print(measure(int(given.one[0]), given.one[1], int(given.one[2]), given.xla))
         return
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {SIDE}x{SIDE} px\n\n{HEADER}")
     print("|---" * (HEADER.count("|") - 1) + "|", flush=True)
@@ -39,11 +41,11 @@ def main():
         for precision in given.precision:
             for batch in given.batch:
                 row = [sys.executable, __file__, "--one", str(filters), precision, str(batch)]
-                finished = subprocess.run(row, capture_output=True, text=True)
+                finished = subprocess.run(row + ["--xla"] * given.xla, capture_output=True, text=True)
                 print(finished.stdout.strip() or finished.stderr[-300:], flush=True)
 
 
-def measure(filters, precision, batch):
+def measure(filters, precision, batch, xla):
     """One row of the table."""
     import keras
     import numpy as np
@@ -54,7 +56,7 @@ def measure(filters, precision, batch):
 
     devices.set_precision(precision, [])
     product = matrix_product_rate(precision)
-    model = training.compiled_unet(Config(filters=filters))
+    model = training.compiled_unet(Config(filters=filters), on_gpu=xla)
     images = np.random.default_rng(0).random((batch, SIDE, SIDE, 1), dtype=np.float32)
     masks = (images > 0.5).astype(np.uint8)
     train = batch / median_seconds(lambda: model.train_on_batch(images, masks))
