@@ -107,8 +107,8 @@ def test_a_gray_mask_stored_as_colour_is_right():
 
 
 def test_other_mask_values_are_refused():
-    with pytest.raises(ValueError, match=r"m\.png: mask values 0, 1, 128; a binary mask holds"):
-        binary_mask(np.array([[0, 1, 128]]), "m.png")
+    with pytest.raises(ValueError, match=r"m\.png: mask values 0, 128, 255; a binary mask holds"):
+        binary_mask(np.array([[0, 128, 255]]), "m.png")
     with pytest.raises(ValueError, match=r"m\.png: a coloured mask"):
         binary_mask(RGBA, "m.png")
 

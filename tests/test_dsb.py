@@ -209,5 +209,6 @@ def test_the_split_of_simulated_nuclei(nuclei_folder):
     assert set.union(*names.values()) == {sample.name for sample in samples}
     assert sum(map(len, names.values())) == len(samples)
     groups = [{sample.group for sample in members} for _, members in split.items()]
+    assert sum(map(len, groups)) < len(samples)  # crops of one photograph were found
     assert not (groups[0] & groups[1] or groups[0] & groups[2] or groups[1] & groups[2])
     assert dsb.split(samples, dsb.CONFIG).to_json() == split.to_json()

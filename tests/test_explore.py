@@ -40,6 +40,12 @@ def test_image_statistics(samples):
     assert table.loc["gray", "log_pixels"] == pytest.approx(np.log10(200))
 
 
+def test_red_is_not_blue():
+    red = Sample("red", np.full((4, 4, 3), (200, 0, 0), np.uint8), np.zeros((4, 4), np.uint8))
+    table = explore.image_table([red])
+    assert table.loc["red", "redness"] > 0.4 and table.loc["red", "blueness"] < -0.3
+
+
 def test_bright_spots_skew_up_and_dark_spots_down():
     spots = np.zeros((20, 20, 1), np.uint8)
     spots[:4, :4] = 255

@@ -51,6 +51,12 @@ def test_images_of_different_size_and_blank_images_do_not_match():
     assert len(set(groups)) == 3 and not matches
 
 
+def test_noise_does_not_match_noise():
+    """Each is the other's best match, and the seam is as smooth as the images are; but nothing continues."""
+    noise = np.random.default_rng(0).integers(0, 255, (2, 64, 64, 1), dtype=np.uint8)
+    assert leaks.leak_groups(list(noise))[1] == []
+
+
 def test_a_rough_seam_is_not_joined():
     """Borders that correlate, as two nuclei at one height do, but at another brightness: not one photograph."""
     profile = 100 * np.exp(-0.5 * ((np.arange(64) - 30) / 6) ** 2)

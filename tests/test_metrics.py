@@ -68,6 +68,7 @@ def test_the_threshold_is_the_one_that_separates():
 def test_the_interval_draws_whole_groups():
     values, groups = np.array([0.0, 0.0, 1.0, 1.0]), np.array([0, 0, 1, 1])
     assert bootstrap_interval(values, groups) == (0.0, 1.0)  # two independent groups: all or nothing
+    assert bootstrap_interval(np.zeros(4), [0, 0, 0, 1], len) == (2, 6)  # twice the group of one, or that of three
     low, high = bootstrap_interval(np.tile([0.0, 1.0], 200), np.arange(400))
     assert low == pytest.approx(0.5 - 1.96 * 0.025, abs=0.01)  # the normal approximation: 0.5 / sqrt(400)
     assert high == pytest.approx(0.5 + 1.96 * 0.025, abs=0.01)
@@ -78,26 +79,26 @@ def test_the_interval_draws_whole_groups():
 @pytest.fixture
 def table():
     image = np.zeros((3, 3, 1), np.uint8)
-    samples = [Sample("a", image, TRUTH * 9, group=0, stratum=1), Sample("b", image, TRUTH, group=1, stratum=1)]
-    return score_table(samples, [TRUTH, PREDICTED])
+    samples = [Sample("a", image, TRUTH * 9, group=0, stratum=7), Sample("b", image, TRUTH, group=1, stratum=7)]
+    return score_table(samples, [TRUTH, np.zeros((3, 3))])
 
 
 def test_one_row_per_image(table):
     assert table["name"].tolist() == ["a", "b"]
-    assert table["dice"].tolist() == [1.0, 0.5]
-    assert table["true_positive"].tolist() == [4, 2]
+    assert table["dice"].tolist() == [1.0, 0.0]
+    assert table["true_positive"].tolist() == [4, 0]
 
 
 def test_summary_holds_mean_median_and_pooled(table):
     summary = summarise(table)
     assert (summary["images"], summary["groups"]) == (2, 2)
-    assert summary["dice"]["mean"] == summary["dice"]["median"] == 0.75
-    assert summary["dice"]["pooled"] == pytest.approx(2 * 6 / (2 * 6 + 2 + 2))
-    assert summary["dice"]["mean_interval"] == (0.5, 1.0)
-    assert summary["dice"]["pooled_interval"] == (0.5, 1.0)
+    assert summary["dice"]["mean"] == summary["dice"]["median"] == 0.5
+    assert summary["dice"]["pooled"] == pytest.approx(2 * 4 / (2 * 4 + 4))
+    assert summary["dice"]["mean_interval"] == (0.0, 1.0)
+    assert summary["dice"]["pooled_interval"] == (0.0, 1.0)
 
 
 def test_one_row_per_cluster(table):
-    row = stratum_table(pd.concat([table, table.assign(stratum=0, dice=1.0)])).set_index("cluster")
-    assert row["images"].to_dict() == {0: 2, 1: 2}
-    assert row["dice"].to_dict() == {0: 1.0, 1: 0.75}
+    row = stratum_table(pd.concat([table, table.assign(stratum=3, dice=1.0)])).set_index("cluster")
+    assert row["images"].to_dict() == {3: 2, 7: 2}
+    assert row["dice"].to_dict() == {3: 1.0, 7: 0.5}

@@ -28,10 +28,11 @@ def test_nuclei_differ_from_the_background_as_the_modality_says(modality):
 
 
 def test_some_nuclei_touch_and_each_is_one_piece():
-    labels = simulate.draw_nuclei(np.random.default_rng(0), (512, 512), (9, 14), 0.2)
-    assert labels.max() > 40
-    pieces = ndimage.label(labels > 0)[1]
-    assert pieces < 0.8 * labels.max()
+    labels = simulate.draw_nuclei(np.random.default_rng(0), (512, 512), (9, 14), 0.1, touching=0.8)
+    apart = simulate.draw_nuclei(np.random.default_rng(0), (512, 512), (9, 14), 0.1, touching=0.0)
+    pieces, pieces_apart = (ndimage.label(nuclei > 0)[1] / nuclei.max() for nuclei in (labels, apart))
+    assert labels.max() > 20
+    assert pieces < 0.6 < 0.8 < pieces_apart
     assert all(ndimage.label(labels == number)[1] == 1 for number in range(1, labels.max() + 1))
 
 

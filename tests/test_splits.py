@@ -56,8 +56,9 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_another():
 
 
 def test_three_groups_fill_three_roles():
-    split = split_by_group(make([0, 0, 0, 1, 2], [0] * 5), 0.15, 0.2)
-    assert [len(members) > 0 for _, members in split.items()] == [True] * len(ROLES)
+    for shares in ((0.15, 0.2), (0.01, 0.01)):
+        split = split_by_group(make([0, 0, 0, 1, 2], [0] * 5), *shares)
+        assert [len(members) > 0 for _, members in split.items()] == [True] * len(ROLES)
 
 
 def test_two_groups_are_too_few():
