@@ -212,3 +212,23 @@ def test_the_split_of_simulated_nuclei(nuclei_folder):
     assert sum(map(len, groups)) < len(samples)  # crops of one photograph were found
     assert not (groups[0] & groups[1] or groups[0] & groups[2] or groups[1] & groups[2])
     assert dsb.split(samples, dsb.CONFIG).to_json() == split.to_json()
+
+
+REAL = dsb.find(dsb.CACHE.parent / "dsb")
+
+
+@pytest.mark.skipif(REAL is None, reason="stage1_train is not in datasets/dsb")
+def test_the_published_images():
+    """The numbers of datasets/dsb/README.md; every role holds every cluster in its share, to within one image."""
+    samples = dsb.load(REAL)
+    assert len(samples) == 664
+    split = dsb.split(samples, dsb.CONFIG)
+    members = [sample for _, part in split.items() for sample in part]
+    groups = np.bincount([sample.group for sample in members])
+    assert (len(groups), groups.max()) == (251, 12)
+    shares = (1 - dsb.CONFIG.choose_share - dsb.CONFIG.report_share, dsb.CONFIG.choose_share, dsb.CONFIG.report_share)
+    for stratum in range(dsb.CLUSTERS):
+        inside = [sample.name for sample in members if sample.stratum == stratum]
+        for (_, part), share in zip(split.items(), shares, strict=True):
+            held = sum(sample.stratum == stratum for sample in part)
+            assert abs(held - share * len(inside)) <= 1
