@@ -26,7 +26,7 @@ from files import written_whole
 
 TITLE = "DSB 2018 nuclei"
 LICENCE = "CC0"
-CONFIG = Config(recipe="dsb", filters=16, dropout=0.2, augment=0.5, epochs=70, steps=100, patience=30)
+CONFIG = Config(recipe="dsb", filters=16, dropout=0.2, augment=0.5, epochs=36, steps=100, batch_size=4)
 SIMULATED = CONFIG.replace(epochs=8, steps=20, patience=8)
 CLUSTERS = 8
 CACHE = Path(__file__).parent / "datasets" / "cache"
