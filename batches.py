@@ -5,6 +5,8 @@ import neither TensorFlow nor Keras.
 """
 
 import itertools
+import multiprocessing
+import os
 import signal
 import threading
 from functools import partial
@@ -178,5 +180,11 @@ def _places(shape, tile):
 
 
 def _start_worker(_worker, _workers):
-    """Ctrl-C reaches every process of a terminal; the main process decides when the workers end."""
+    """Ctrl-C reaches every process of a terminal; the main process decides when the workers end, or ends itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_main_process, daemon=True).start()
+
+
+def _end_with_the_main_process():
+    multiprocessing.parent_process().join()
+    os._exit(1)  # it was killed: nobody takes the batches any more

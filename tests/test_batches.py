@@ -4,11 +4,15 @@ import contextlib
 import dataclasses
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import batches
+
+ROOT = str(Path(batches.__file__).parent)
 
 
 def take(samples, config, count, epoch=0):
@@ -89,7 +93,7 @@ def test_workers_stay_free_of_tensorflow_and_end(discs, small, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(
         "import sys\n"
-        f"sys.path.insert(0, {str(batches.__file__).rsplit('/', 1)[0]!r})\n"
+        f"sys.path.insert(0, {ROOT!r})\n"
         "import numpy as np\n"
         "import batches\n"
         "from config import Config\n"
@@ -107,6 +111,36 @@ def test_workers_stay_free_of_tensorflow_and_end(discs, small, tmp_path):
     finished = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60)
     assert "loaded [False, False, False, False]" in finished.stdout, finished.stderr
     assert "leaked" not in finished.stderr and "Exception ignored" not in finished.stderr
+
+
+def test_workers_end_when_the_main_process_is_killed(tmp_path):
+    program = tmp_path / "killed.py"
+    program.write_text(
+        f"import multiprocessing, os, signal, sys; sys.path.insert(0, {ROOT!r})\n"
+        "import numpy as np\n"
+        "import batches\n"
+        "from config import Config\n"
+        "from data import Sample\n"
+        "if __name__ == '__main__':\n"
+        "    sample = Sample('a', np.zeros((64, 64, 1), np.uint8), np.zeros((64, 64), np.uint8))\n"
+        "    stream = batches.TrainingBatches([sample] * 4, Config(batch_size=2, workers=2))\n"
+        "    stream[0]\n"
+        "    print(*[child.pid for child in multiprocessing.active_children()], flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    with open(tmp_path / "pids", "w") as pids:  # not a pipe: a worker that lives on would hold it open
+        subprocess.run([sys.executable, program], stdout=pids, stderr=subprocess.DEVNULL, timeout=60)
+    workers = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    assert len(workers) == 2
+    deadline = time.monotonic() + 30
+    while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(alive(pid) for pid in workers)
+
+
+def alive(pid):
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    return bool(state) and not state.startswith("Z")
 
 
 def test_a_batch_larger_than_the_data_is_refused(discs, small):
