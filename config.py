@@ -55,6 +55,7 @@ class Config:
     augment: float = option(1.0, "strength of the augmentation, 0 (off) to 1")
 
     prediction_tile: int = option(1024, "height and width of a tile at prediction, px; smaller needs less memory")
+    views: int = option(1, "turned and mirrored views of an image whose predictions are averaged, 1 to 8; each costs time")
     blend: str = option("linear", "how overlapping predictions are blended")
 
     device: str = option("auto", "auto: all GPUs there are, else the CPU")
@@ -77,6 +78,8 @@ class Config:
         self._check_together()
 
     def _check_together(self):
+        if not 1 <= self.views <= 8:
+            raise ValueError(f"--views is {self.views}; an image has 8 turned and mirrored views, so it must be from 1 to 8.")
         if self.seed < 0 or self.workers < 0:
             raise ValueError("--seed and --workers must be 0 or more.")
         if not 2 <= self.classes <= 256:

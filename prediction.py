@@ -1,5 +1,7 @@
 """Probabilities for whole images of any size from a trained network, through one compiled call."""
 
+import itertools
+
 import cv2
 import keras
 import numpy as np
@@ -29,18 +31,23 @@ def predict_image(predict, image, limits, config):
     """Probabilities of one image (H, W, C) of any size: float32 (H, W, maps).
 
     ``predict``: see ``predict_function``; ``limits``: see ``data.normalise``. An image larger than
-    ``config.prediction_tile`` is predicted in overlapping tiles, which give what one large tile would give.
+    ``config.prediction_tile`` is predicted in overlapping tiles, which give what one large tile would give. The mean
+    over ``config.views`` of the eight ways to turn and mirror an image.
     """
     margin = reach(config.depth, config.upsampling)
-    return tiles.predict_tiled(
-        predict,
-        normalise(image, limits),
-        tile=config.prediction_tile,
-        overlap=2 * margin + BLEND_WIDTH,
-        margin=margin,
-        multiple=2**config.depth,
-        blend=config.blend,
-    )
+    total = 0
+    for flip, turns in list(itertools.product((1, -1), range(4)))[: config.views]:
+        probability = tiles.predict_tiled(
+            predict,
+            np.rot90(normalise(image, limits)[::flip], turns),
+            tile=config.prediction_tile,
+            overlap=2 * margin + BLEND_WIDTH,
+            margin=margin,
+            multiple=2**config.depth,
+            blend=config.blend,
+        )
+        total += np.rot90(probability, -turns)[::flip] / np.float32(config.views)
+    return total
 
 
 def predict_function(model):

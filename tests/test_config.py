@@ -25,6 +25,7 @@ RECIPES = {"dsb": "nuclei"}
         ({"prediction_tile": 1000}, "--prediction-tile 1000 is not a multiple of 16"),
         ({"overlap": 256}, "--overlap 256 must be from 0 to --tile 256"),
         ({"border_weights": True, "loss": "dice"}, "not with --loss dice"),
+        ({"views": 9}, "--views is 9; an image has 8 turned and mirrored views"),
         ({"seed": -1}, "--seed and --workers must be 0 or more"),
         ({"dropout": 1.0}, "--dropout 1 drops everything"),
     ],
