@@ -97,10 +97,14 @@ def test_a_tile_too_small_for_its_overlap_is_refused(small):
         check_prediction_tile(small.replace(prediction_tile=64))
 
 
-def test_probabilities_come_back_at_the_size_of_the_original(small):
+def test_probabilities_come_back_at_the_size_of_the_original(small, monkeypatch):
     mask = np.zeros((50, 70), np.uint16)
     original = Sample("a", np.random.default_rng(0).integers(0, 255, (50, 70, 1), dtype=np.uint8), mask)
     halved = prepare(original, scale=0.5)
     assert halved.mask.shape == (25, 35)
+    left_dark = np.zeros((25, 35, 1), np.float32)
+    left_dark[:, 20:] = 1
+    monkeypatch.setattr("prediction.predict_image", lambda predict, image, limits, config: left_dark)
     probability = predict_samples(random_unet(2), [halved], [original], small)[0]
     assert probability.shape == (50, 70, 1)
+    assert (probability[:, :38] == 0).all() and (probability[:, 42:] == 1).all()
