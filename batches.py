@@ -94,13 +94,26 @@ def make_batch(samples, config, number):
 
 def _draw(samples, config, index):
     round_, place = divmod(index, len(samples))  # every image once before any image twice
-    order = np.random.default_rng((config.seed, 0, round_)).permutation(len(samples))
-    sample = samples[order[place]]
+    sample = samples[_order([sample.stratum for sample in samples], (config.seed, 0, round_))[place]]
     rng = np.random.default_rng((config.seed, 1, index))
     try:
         return _draw_tile(rng, sample, config)
     except Exception as error:
         raise ValueError(f"{sample.name}: no tile could be drawn from this image ({error}).") from error
+
+
+def _order(strata, key):
+    """A random order in which every stretch holds the strata in their proportions.
+
+    Batch normalisation learns from single batches and predicts with their average: the two agree when all batches
+    are alike.
+    """
+    rng, strata = np.random.default_rng(key), np.array(strata)
+    position = np.empty(len(strata))
+    for stratum in np.unique(strata):
+        members = rng.permutation(np.flatnonzero(strata == stratum))
+        position[members] = (np.arange(len(members)) + rng.random()) / len(members)
+    return np.argsort(position)
 
 
 def _draw_tile(rng, sample, config):

@@ -26,8 +26,8 @@ from files import written_whole
 
 TITLE = "DSB 2018 nuclei"
 LICENCE = "CC0"
-CONFIG = Config(recipe="dsb", filters=16, dropout=0.2, augment=0.5, epochs=32, steps=100, batch_size=4, views=8)
-SIMULATED = CONFIG.replace(epochs=8, steps=40, patience=8, views=1)
+CONFIG = Config(recipe="dsb", filters=16, dropout=0.2, augment=0.5, epochs=24, steps=60, views=8)
+SIMULATED = CONFIG.replace(epochs=8, steps=20, patience=8, views=1)
 CLUSTERS = 8
 CACHE = Path(__file__).parent / "datasets" / "cache"
 CACHE_VERSION = 1  # raise it when what is stored changes

@@ -90,9 +90,9 @@ def _block(x, filters, padding, normalisation, name):
             name=f"{name}_conv{i}",
         )(x)
         if normalisation:
-            # Averages over some 50 batches: over 10, a batch of few and different images makes them jump from epoch to
-            # epoch; over several hundred, a short training ends before they are right.
-            x = layers.BatchNormalization(momentum=0.98, name=f"{name}_norm{i}")(x)
+            # Averages over some 20 batches: a batch holds half a million pixels, and a short training must end with
+            # the right ones.
+            x = layers.BatchNormalization(momentum=0.95, name=f"{name}_norm{i}")(x)
         x = layers.ReLU(name=f"{name}_relu{i}")(x)
     return x
 

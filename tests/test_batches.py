@@ -184,3 +184,13 @@ def test_the_choose_set_is_never_augmented(discs, small):
     sample = discs(1)[0]
     image = batches.ChooseBatches([sample], small)[0][0][0]
     np.testing.assert_array_equal(image, batches.normalise(sample.image, sample.limits))
+
+
+def test_every_stretch_of_the_order_holds_the_strata_in_proportion():
+    strata = [0] * 60 + [1] * 30 + [2] * 10
+    order = batches._order(strata, (0, 0, 0))
+    assert sorted(order) == list(range(100))
+    for start in range(0, 100, 20):
+        drawn = np.bincount(np.array(strata)[order[start : start + 20]], minlength=3)
+        assert np.abs(drawn - [12, 6, 2]).max() <= 1
+    assert (order != batches._order(strata, (0, 0, 1))).any()
