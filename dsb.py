@@ -2,6 +2,9 @@
 
 Source    Data Science Bowl 2018, stage1_train: 664 images, 28,986 nuclei (Caicedo et al. 2019; BBBC038, CC0)
 Command   python train_and_predict.py dsb --data stage1_train.zip
+Hardware  2 cores of an AMD EPYC without AVX-512, no GPU, float32
+Time      56 minutes of training, 7 minutes of prediction, scores and figures
+Score     mean Dice of 132 report images 0.906 (95 % 0.883 to 0.924), all pixels together 0.909; results/dsb
 """
 
 import contextlib
@@ -27,7 +30,7 @@ from files import written_whole
 TITLE = "DSB 2018 nuclei"
 LICENCE = "CC0"
 CONFIG = Config(recipe="dsb", filters=16, dropout=0.2, augment=0.5, epochs=24, steps=60, views=8)
-SIMULATED = CONFIG.replace(epochs=8, steps=20, patience=8, views=1)
+SIMULATED = CONFIG.replace(filters=8, epochs=6, steps=24, learning_rate=3e-3, views=1)
 CLUSTERS = 8
 CACHE = Path(__file__).parent / "datasets" / "cache"
 CACHE_VERSION = 1  # raise it when what is stored changes

@@ -158,4 +158,7 @@ def stratum_table(table):
                 "iou": part["iou"].mean(),
             }
         )
-    return pd.DataFrame(rows).astype({"dice_low": object, "dice_high": object})
+    table = pd.DataFrame(rows)
+    for column in ("dice_low", "dice_high"):  # None, not NaN, which JSON does not have
+        table[column] = table[column].astype(object).where(table[column].notna(), None)
+    return table

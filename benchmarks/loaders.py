@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the script sets it
 logging.getLogger("absl").setLevel(logging.ERROR)
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -82,7 +83,7 @@ def training_steps(samples, config):
     devices.set_precision("auto", devices.list_gpus())
     model = training.compiled_unet(dsb.CONFIG, bool(devices.list_gpus()))
     batch = batches.make_batch(samples, config, 0)
-    for _ in range(32):
+    for _ in range(12):
         yield model.train_on_batch(*batch)
 
 

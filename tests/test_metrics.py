@@ -98,6 +98,13 @@ def test_summary_holds_mean_median_and_pooled(table):
     assert summary["dice"]["pooled_interval"] == (0.0, 1.0)
 
 
+def test_a_cluster_of_one_group_has_no_interval_and_no_nan(table):
+    single = table.iloc[:1].assign(stratum=3)
+    rows = stratum_table(pd.concat([table, single])).set_index("cluster")
+    assert rows.loc[3, "dice_low"] is None and rows.loc[3, "dice_high"] is None
+    assert rows.loc[7, "dice_low"] == 0.0
+
+
 def test_one_row_per_cluster(table):
     row = stratum_table(pd.concat([table, table.assign(stratum=3, dice=1.0)])).set_index("cluster")
     assert row["images"].to_dict() == {3: 2, 7: 2}
