@@ -114,12 +114,13 @@ def test_a_killed_run_resumes_to_the_scores_of_an_uninterrupted_one(run, nuclei_
     process.send_signal(signal.SIGKILL)
     process.wait()
     (folder / ".checkpoint-x.part.json").write_text('{"history": [')  # what a kill in mid-write leaves
-    done = len(read_json(folder / "checkpoint.json")["history"])
-    assert done < 3 and not (folder / "scores.json").exists()
+    before = read_json(folder / "checkpoint.json")["history"]
+    assert len(before) < 3 and not (folder / "scores.json").exists()
 
     finished = script("dsb", "--resume", folder)
     assert finished.returncode == 0, finished.stderr
-    assert len(pd.read_csv(folder / "history.csv")) == 3
+    history = pd.read_csv(folder / "history.csv")
+    assert len(history) == 3 and history["minutes"][0] == pytest.approx(before[0]["minutes"])  # not trained again
     expected, scores = read_json(whole / "scores.json"), read_json(folder / "scores.json")
     assert not list(folder.rglob(".*.part.*"))
     assert scores["threshold"] == expected["threshold"]
