@@ -142,6 +142,11 @@ def parse_command_line(recipes, arguments=None):
     for item in dataclasses.fields(Config)[1:]:
         _add_option(parser, item)
     parser.add_argument(
+        "--as-published",
+        action="store_true",
+        help="with the settings of the published work that the recipe repeats (its PUBLISHED), instead of the best known",
+    )
+    parser.add_argument(
         "--resume",
         nargs="?",
         const="",

@@ -8,6 +8,7 @@ import io
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import imageio.v3 as iio
@@ -65,6 +66,14 @@ class Split:
             role: {sample.name: {"group": sample.group, "stratum": sample.stratum} for sample in samples}
             for role, samples in self.items()
         }
+
+
+class Measured(NamedTuple):
+    """What a recipe measures beyond the pixel scores: entries of scores.json, {name: DataFrame}, {name: Figure}."""
+
+    scores: dict
+    tables: dict
+    figures: dict
 
 
 def prepare(sample, channels=1, scale=1.0):

@@ -3,6 +3,8 @@
 Colours are Okabe and Ito's, which people with colour-blindness tell apart.
 """
 
+import itertools
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -70,8 +72,8 @@ def overlay(image, truth, predicted):
     return picture
 
 
-def dice_per_cluster(table, title):
-    """Every image's Dice as a dot per cluster, with the cluster's median; ``table`` as ``metrics.score_table`` gives."""
+def dice_per_stratum(table, title, kind="cluster"):
+    """Every image's Dice as a dot per stratum, with its median; ``table`` as ``metrics.score_table`` gives."""
     figure, axes = _canvas(1, 1, 8.5, 4.6, title)
     axis, rng = axes[0, 0], np.random.default_rng(0)
     strata = sorted(table["stratum"].unique())
@@ -79,16 +81,31 @@ def dice_per_cluster(table, title):
         dice = table.loc[table["stratum"] == stratum, "dice"]
         axis.scatter(place + rng.uniform(-0.2, 0.2, len(dice)), dice, s=16, color=BLUE, alpha=0.6, linewidths=0)
         axis.hlines(dice.median(), place - 0.35, place + 0.35, color=VERMILION, linewidth=2)
-    axis.hlines([], 0, 0, color=VERMILION, linewidth=2, label="median of the cluster")
+    axis.hlines([], 0, 0, color=VERMILION, linewidth=2, label=f"median of the {kind}")
     axis.set_xticks(range(len(strata)), [f"{s}\n{_images((table['stratum'] == s).sum())}" for s in strata])
-    axis.set(xlabel="Cluster", ylabel="Dice per image", ylim=(min(0.5, table["dice"].min() - 0.02), 1.005))
+    axis.set(xlabel=kind.capitalize(), ylabel="Dice per image", ylim=(min(0.5, table["dice"].min() - 0.02), 1.005))
     axis.grid(axis="y", alpha=0.3)
     axis.legend(frameon=False, loc="lower left")
     return figure
 
 
-def cluster_examples(images, strata, title, columns=6):
-    """The clusters in rows, with a few images of each; ``strata``: cluster number of every image."""
+def counts(tables, title):
+    """Counted against true number of objects, one panel per table: {panel title: DataFrame with count, counted, focus}."""
+    figure, axes = _canvas(1, len(tables), 5.2 * len(tables), 5, title)
+    colours = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
+    for axis, (name, table) in zip(axes[0], tables.items(), strict=True):
+        for colour, (focus, part) in zip(itertools.cycle(colours), table.groupby("focus")):
+            axis.scatter(part["count"], part["counted"], s=18, color=colour, alpha=0.7, linewidths=0, label=f"F{focus}")
+        end = 1.05 * max(table["count"].max(), table["counted"].max())
+        axis.plot([0, end], [0, end], color="0.5", linestyle=":")
+        axis.set(xlabel="True number of cells", ylabel="Counted", title=name, xlim=(0, end), ylim=(0, end), aspect="equal")
+        axis.grid(alpha=0.3)
+        axis.legend(frameon=False, title="Focus level", loc="upper left")
+    return figure
+
+
+def stratum_examples(images, strata, title, columns=6):
+    """The strata in rows, with a few images of each; ``strata``: number of every image's stratum."""
     numbers = sorted(set(strata))
     figure, axes = _canvas(len(numbers), columns, 1.75 * columns + 0.8, 1.75 * len(numbers) + 0.5, title)
     for row, number in zip(axes, numbers, strict=True):

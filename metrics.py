@@ -60,6 +60,11 @@ def class_scores(truth, predicted, classes):
     return scores, Counts(*np.sum(each, axis=0).tolist())
 
 
+def to_masks(probabilities, threshold, classes=2):
+    """``to_mask`` for a list of images."""
+    return [to_mask(probability, threshold, classes) for probability in probabilities]
+
+
 def to_mask(probability, threshold, classes=2):
     """Decide every pixel: (H, W, maps) probabilities -> uint8 (H, W) of 0/1 or class numbers.
 
@@ -141,14 +146,14 @@ def summarise(table):
     }
 
 
-def stratum_table(table):
-    """One row per stratum (cluster): images, groups, mean Dice with its interval, median Dice, mean IoU (DataFrame)."""
+def stratum_table(table, kind="cluster"):
+    """One row per stratum, named ``kind``: images, groups, mean Dice with its interval, median Dice, mean IoU (DataFrame)."""
     rows = []
     for stratum, part in table.groupby("stratum"):
         low, high = bootstrap_interval(part["dice"], part["group"])
         rows.append(
             {
-                "cluster": stratum,
+                kind: stratum,
                 "images": len(part),
                 "groups": part["group"].nunique(),
                 "dice": part["dice"].mean(),

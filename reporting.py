@@ -27,20 +27,29 @@ def write_predictions(folder, samples, probabilities, masks, classes=2):
                 iio.imwrite(temporary, picture)
 
 
-def score(samples, masks, config, data, fitted):
-    """Score the report set: (DataFrame with one row per image, summary with clusters as scores.json holds it).
+def score(samples, masks, config, data, fitted, kind="cluster"):
+    """Score the report set: (DataFrame with one row per image, summary as scores.json holds it, with every stratum).
 
-    ``data``: what the images are; ``fitted``: what the choose set decided, kept beside the scores.
+    ``data``: what the images are; ``fitted``: what the choose set decided, kept beside the scores; ``kind``: what a
+    stratum is.
     """
     table = score_table(samples, masks, config.classes)
-    clusters = stratum_table(table).to_dict("records")
-    return table, {**data, **fitted, **summarise(table), "clusters": clusters}
+    strata = stratum_table(table, kind).to_dict("records")
+    return table, {**data, **fitted, **summarise(table), f"{kind}s": strata}
 
 
 def write_scores(folder, table, summary):
     """Write scores.csv (one row per image) and scores.json (summary)."""
     write_text(folder / "scores.csv", table.to_csv(index=False))
     write_json(folder / "scores.json", summary)
+
+
+def write_measured(folder, measured):
+    """Write what a recipe measured: <table>.csv and figures/<figure>.png."""
+    for name, table in measured.tables.items():
+        write_text(folder / f"{name}.csv", table.to_csv(index=False))
+    for name, figure in measured.figures.items():
+        save_figure(figure, folder / "figures" / f"{name}.png")
 
 
 def write_model_card(folder, config, data, summary, history, precision):
@@ -69,7 +78,7 @@ def write_model_card(folder, config, data, summary, history, precision):
     write_json(folder / "model.json", card)
 
 
-def write_figures(folder, originals, masks, table, history, title, classes=2):
+def write_figures(folder, originals, masks, table, history, title, classes=2, kind="cluster"):
     """Draw and write every figure of a run as PNG."""
     names = table["name"].str.slice(0, 8) + "  Dice " + table["dice"].map("{:.3f}".format)
     images, truths = [s.image for s in originals.report], [target(s.mask, classes) for s in originals.report]
@@ -86,9 +95,9 @@ def write_figures(folder, originals, masks, table, history, title, classes=2):
         "training_curves": figures.training_curves(history, f"{title}: training"),
         "image_truth_prediction": figures.three_rows(*pick(spread), f"{title}: report set, from the worst to the best Dice"),
         "overlays": figures.overlays(*pick(spread), f"{title}: report set, from the worst to the best Dice"),
-        "dice_per_cluster": figures.dice_per_cluster(table, f"{title}: Dice of every report image"),
-        "clusters": figures.cluster_examples(
-            [s.image for s in everything], [s.stratum for s in everything], f"{title}: the clusters, with examples"
+        f"dice_per_{kind}": figures.dice_per_stratum(table, f"{title}: Dice of every report image", said(kind)),
+        f"{kind}s": figures.stratum_examples(
+            [s.image for s in everything], [s.stratum for s in everything], f"{title}: the {said(kind)}s, with examples"
         ),
     }
     drawn["augmentations"] = figures.augmentations(_augmented(originals.fit[0]), f"{title}: what augmentation does")
@@ -109,7 +118,12 @@ def _augmented(sample):
     return {**pairs, "all together": augment.intensity(rng, *augment.geometry(rng, image, mask))}
 
 
-def describe(summary, title):
+def said(kind):
+    """The name of a kind of stratum as people write it."""
+    return kind.replace("_", " ")
+
+
+def describe(summary, title, kind="cluster"):
     """The scores as a few lines for the terminal."""
     lines = [f"{title}: {summary['images']} images in the report set, threshold {summary['threshold']}"]
     for name in ("dice", "iou", "precision", "recall", "accuracy"):
@@ -120,5 +134,5 @@ def describe(summary, title):
             f"  {name:9s}  mean per image {score['mean']:.3f}{interval}   "
             f"median {score['median']:.3f}   all pixels together {score['pooled']:.3f}"
         )
-    clusters = "  ".join(f"{row['cluster']}: {row['dice']:.3f}" for row in summary["clusters"])
-    return "\n".join([*lines, f"  Dice per cluster  {clusters}"])
+    strata = "  ".join(f"{row[kind]}: {row['dice']:.3f}" for row in summary[f"{kind}s"])
+    return "\n".join([*lines, f"  Dice per {said(kind)}  {strata}"])

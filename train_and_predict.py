@@ -3,6 +3,7 @@
 python train_and_predict.py                                nuclei: your images in datasets/dsb, else simulated ones
 python train_and_predict.py dsb --data stage1_train.zip    nuclei of the Data Science Bowl 2018
 python train_and_predict.py dsb --resume                   go on with an interrupted run
+python train_and_predict.py bbbc005                         particles in simulated fluorescence, counted
 python train_and_predict.py --help                         every setting
 """
 
@@ -15,11 +16,11 @@ from pathlib import Path
 import run_folder
 from config import parse_command_line
 from data import check_classes, prepare
-from metrics import fit_threshold, to_mask
+from metrics import fit_threshold, to_masks
 from splits import describe_split
 
 ROOT = Path(__file__).parent
-RECIPES = {"dsb": "nuclei, DSB 2018"}
+RECIPES = {"dsb": "nuclei, DSB 2018", "bbbc005": "particles in simulated fluorescence, BBBC005"}
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # without a GPU, TensorFlow would report that as an error
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on CPUs without AVX-512, and there 1.8 times as fast
@@ -45,18 +46,23 @@ def run(name, given, resume):
     # Configuration
     resumed = None if resume is None else run_folder.find_run(name, resume, ROOT / "runs")
     recipe = import_module(name if resumed is None else run_folder.read_config(resumed).recipe)
+    as_published = recipe.PUBLISHED["settings"] if given.pop("as_published", False) else {}
     source, simulated = run_folder.find_data(recipe, given, resumed, ROOT / "datasets")
     if resumed:
         config = run_folder.read_config(resumed).replace(**given)
     else:
-        config = (recipe.SIMULATED if simulated else recipe.CONFIG).replace(**given)
-    published = recipe.is_published(source) and not simulated
+        config = (recipe.SIMULATED if simulated else recipe.CONFIG).replace(**as_published).replace(**given)
+    unlabelled = recipe.load_unlabelled(source) if hasattr(recipe, "load_unlabelled") else []
+    if unlabelled:
+        print(f"{source}: {len(unlabelled)} images without masks; training is on simulated ones, these are only predicted")
+    labelled = recipe.simulate(ROOT / "datasets/simulated" / recipe.CONFIG.recipe) if unlabelled else source
+    published = recipe.is_published(labelled) and not simulated
     title = recipe.TITLE if published else f"{recipe.TITLE}, simulated images" if simulated else f"{source.stem}, own images"
-    data = {"title": title, "simulated": simulated, "source": source.name, "licence": recipe.LICENCE if published else None}
-    print(f"{title}: {source}")
+    data = {"title": title, "simulated": simulated, "source": labelled.name, "licence": recipe.LICENCE if published else None}
+    print(f"{title}: {labelled}")
 
     # Data and split
-    originals = recipe.split(recipe.load(source), config)
+    originals = recipe.split(recipe.load(labelled), config)
     samples = originals.map(lambda sample: prepare(sample, config.channels, config.image_scale))
     check_classes([*samples.fit, *samples.choose, *samples.report], config.classes)
     print(describe_split(samples))
@@ -101,17 +107,28 @@ def run(name, given, resume):
     if config.classes == 2:
         threshold, dice = fit_threshold(chosen, [original.mask for original in originals.choose])
     probabilities = prediction.predict_samples(model, samples.report, originals.report, config, "Predicting the report set")
-    masks = [to_mask(probability, threshold, config.classes) for probability in probabilities]
+    masks = to_masks(probabilities, threshold, config.classes)
 
     # Score and figures
     run_folder.save_model(model, folder / "model.keras")
     reporting.write_predictions(folder / "predictions", originals.report, probabilities, masks, config.classes)
     fitted = {"threshold": threshold, "choose_dice": dice}
-    table, summary = reporting.score(originals.report, masks, config, data, fitted)
-    reporting.write_figures(folder / "figures", originals, masks, table, history, title, config.classes)
+    table, summary = reporting.score(originals.report, masks, config, data, fitted, recipe.STRATUM)
+    reporting.write_figures(folder / "figures", originals, masks, table, history, title, config.classes, recipe.STRATUM)
+    if hasattr(recipe, "measure"):  # what is peculiar to the recipe
+        prepared = [prepare(sample, config.channels, config.image_scale) for sample in unlabelled]
+        others = prediction.predict_samples(model, prepared, unlabelled, config, "Predicting images without masks")
+        measured = recipe.measure(
+            (originals.choose, to_masks(chosen, threshold, config.classes)),
+            (originals.report, masks),
+            (unlabelled, to_masks(others, threshold, config.classes)),
+            title,
+        )
+        reporting.write_measured(folder, measured)
+        summary |= measured.scores
     reporting.write_model_card(folder, config, data, summary, history, precision)
     reporting.write_scores(folder, table, summary)  # last: a run with scores is finished
-    print(reporting.describe(summary, title))
+    print(reporting.describe(summary, title, recipe.STRATUM))
     print(f"Everything is in {folder}")
 
 

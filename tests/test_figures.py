@@ -52,14 +52,14 @@ def test_the_best_epoch_is_marked():
 
 
 def test_every_cluster_has_its_row_and_count():
-    figure = figures.cluster_examples([IMAGE] * 5, [0, 0, 0, 1, 1], "t", columns=2)
+    figure = figures.stratum_examples([IMAGE] * 5, [0, 0, 0, 1, 1], "t", columns=2)
     labels = [axis.get_ylabel() for axis in figure.axes if axis.get_ylabel()]
     assert labels == ["0\n3 images", "1\n2 images"]
 
 
 def test_every_image_is_a_dot():
     table = pd.DataFrame({"stratum": [0, 0, 3], "dice": [0.9, 0.8, 0.2]})
-    figure = figures.dice_per_cluster(table, "t")
+    figure = figures.dice_per_stratum(table, "t")
     assert isinstance(figure, Figure)
     dots = [
         collection.get_offsets()

@@ -1,0 +1,179 @@
+"""BBBC005: simulated fluorescent cells whose number is known, in focus and blurred.
+
+Source    Broad Bioimage Benchmark Collection, set BBBC005 v1: 19,200 images of 520x696 px; masks for the 1,200 in focus
+          (Lehmussola et al. 2007, Ljosa et al. 2012)
+Command   python train_and_predict.py bbbc005 --data FOLDER
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+import figures
+import simulate as simulation
+import splits
+from config import Config
+from data import Measured, Sample, binary_mask, read_image, to_channels
+from objects import NECKS, count_objects
+
+TITLE = "BBBC005 particles"
+LICENCE = None  # see the set's page
+STRATUM = "focus_level"
+CONFIG = Config(
+    recipe="bbbc005",
+    filters=16,
+    dropout=0.2,
+    augment=0.5,
+    choose_share=0.15,
+    report_share=0.5,
+    epochs=10,
+    steps=60,
+)
+SIMULATED = CONFIG.replace(filters=8, epochs=5, steps=24, learning_rate=3e-3)
+PUBLISHED = {
+    "settings": {"learning_rate": 1e-5, "schedule": "constant"},
+    "scores": {"pixel F1 at learning rate 1e-5": 0.979, "pixel F1 at learning rate 1e-3": 0.972},
+}
+IMAGES, MASKS = "BBBC005_v1_images", "BBBC005_v1_ground_truth"
+NAME = re.compile(
+    r"SIMCEPImages_(?P<well>[A-P]\d\d)_C(?P<count>\d+)_F(?P<focus>\d+)_s(?P<scene>\d+)_w(?P<stain>\d)\.tiff?", re.IGNORECASE
+)
+LEAST_AREA = 100  # px; the smallest whole cell has some 790
+
+
+class Name(NamedTuple):
+    """What a file's name says: well, true number of cells, focus level (blur in px), scene and stain."""
+
+    well: str
+    count: int
+    focus: int
+    scene: int
+    stain: int
+
+
+def parse_name(name):
+    """Read ``SIMCEPImages_A01_C1_F1_s01_w1.TIF``; raises ValueError for a name that is built otherwise."""
+    match = NAME.fullmatch(Path(name).name)
+    if not match:
+        raise ValueError(
+            f"{name}: not a name of BBBC005, which are SIMCEPImages_<well>_C<count>_F<focus>_s<scene>_w<stain>.TIF."
+        )
+    well, *numbers = match.groups()
+    return Name(well.upper(), *map(int, numbers))
+
+
+def find(folder):
+    """The data that a user has put into ``datasets/bbbc005``, or None."""
+    return folder if (folder / IMAGES).is_dir() else None
+
+
+def is_published(source):
+    """Whether data is the published set: its images' names say so, but so do the simulated ones', which have a note."""
+    return not (source / "simulated.json").exists()
+
+
+def simulate(folder):
+    """Simulated cells in the same layout."""
+    return simulation.particles(folder)
+
+
+def load(source):
+    """Read the images that have a mask, as Samples with gray (H, W, 1) images and masks of 0 and 1.
+
+    Expects ``BBBC005_v1_images`` and ``BBBC005_v1_ground_truth`` with the same file names under ``source``. Blurred
+    images without a mask are left out, as published. Raises ValueError that names the file for anything else missing.
+    """
+    images, masks = _files(source, IMAGES), _files(source, MASKS)
+    for name in sorted(set(masks) - set(images)):
+        raise ValueError(f"{masks[name]}: mask without image; expected {source / IMAGES / name}.")
+    for name in sorted(set(images) - set(masks)):
+        if parse_name(name).focus == 1:
+            raise ValueError(f"{images[name]}: image in focus without mask; expected {source / MASKS / name}.")
+    return [_read(images[name], masks[name]) for name in sorted(masks)]
+
+
+def load_unlabelled(source):
+    """All images of a folder that holds no masks, as Samples whose masks are zeros; none where there are masks."""
+    if (Path(source) / MASKS).is_dir():
+        return []
+    images = {name: to_channels(read_image(path), 1, str(path)) for name, path in sorted(_files(source, IMAGES).items())}
+    return [Sample(name, image, np.zeros(image.shape[:2], np.uint16)) for name, image in images.items()]
+
+
+def split(samples, config):
+    """Fit, choose and report: all images of one scene together, every focus level in equal shares."""
+    names = [parse_name(sample.name) for sample in samples]
+    scenes = {key: number for number, key in enumerate(sorted({(name.count, name.scene) for name in names}))}
+    groups = [scenes[name.count, name.scene] for name in names]
+    grouped = splits.with_groups(samples, groups, [name.focus for name in names])
+    return splits.split_by_group(grouped, config.choose_share, config.report_share, config.seed)
+
+
+def measure(choose, report, others, title=TITLE):
+    """Count the cells: each set is (samples, predicted masks); the choose set fits how touching ones are divided."""
+    necks = fit_necks(choose[1], _names(choose[0]))
+    tables = {"counts": count_table(report[1], _names(report[0]), necks)}
+    panels = {"report set": tables["counts"]}
+    if others[0]:
+        tables["counts_without_masks"] = count_table(others[1], _names(others[0]), necks)
+        panels["images without masks"] = tables["counts_without_masks"]
+    errors = {name: count_errors(table) for name, table in tables.items()}
+    scores = {f"errors_of_{name}": table.to_dict("records") for name, table in errors.items()}
+    return Measured({"necks": necks, **scores}, tables, {"counts": figures.counts(panels, f"{title}: number of cells")})
+
+
+def fit_necks(masks, names):
+    """{stain: neck} of ``objects.separate`` with the smallest mean absolute count error on these masks."""
+    necks = {}
+    for stain in sorted({name.stain for name in names}):
+        pairs = [(mask, name.count) for mask, name in zip(masks, names, strict=True) if name.stain == stain]
+        errors = [np.mean([abs(count_objects(mask, neck, LEAST_AREA) - true) for mask, true in pairs]) for neck in NECKS]
+        necks[stain] = NECKS[int(np.argmin(errors))]
+    return necks
+
+
+def count_table(masks, names, necks):
+    """One row per image: focus, stain, true and counted cells, ``error`` (counted - true) (DataFrame)."""
+    rows = []
+    for mask, name in zip(masks, names, strict=True):
+        counted = count_objects(mask, necks.get(name.stain, NECKS[1]), LEAST_AREA)
+        rows.append({**name._asdict(), "counted": counted, "error": counted - name.count})
+    return pd.DataFrame(rows)
+
+
+def count_errors(table):
+    """Per focus level and stain: images, mean absolute and mean relative count error (DataFrame)."""
+    table = table.assign(absolute=table["error"].abs(), relative=table["error"].abs() / table["count"])
+    return (
+        table.groupby(["focus", "stain"])
+        .agg(images=("error", "size"), absolute=("absolute", "mean"), relative=("relative", "mean"), bias=("error", "mean"))
+        .reset_index()
+    )
+
+
+def _names(samples):
+    return [parse_name(sample.name) for sample in samples]
+
+
+def _files(source, kind):
+    """{file name: path} of the TIFFs in one of the set's two folders; names are checked."""
+    folder = Path(source) / kind
+    found = (
+        {path.name: path for path in folder.glob("*") if path.suffix.lower() in (".tif", ".tiff")} if folder.is_dir() else {}
+    )
+    if not found:
+        raise ValueError(f"{folder}: holds no TIFF images; expected SIMCEPImages_*.TIF.")
+    for path in found.values():
+        parse_name(path)
+    return found
+
+
+def _read(image_path, mask_path):
+    image = to_channels(read_image(image_path), 1, str(image_path))
+    mask = binary_mask(read_image(mask_path), str(mask_path))
+    if mask.shape != image.shape[:2]:
+        raise ValueError(f"{mask_path}: the mask is {mask.shape} px, its image {image.shape[:2]} px; they must be equal.")
+    return Sample(image_path.name, image, mask.astype(np.uint16))
