@@ -2,7 +2,10 @@
 
 Source    Broad Bioimage Benchmark Collection, set BBBC005 v1: 19,200 images of 520x696 px; masks for the 1,200 in focus
           (Lehmussola et al. 2007, Ljosa et al. 2012)
-Command   python train_and_predict.py bbbc005 --data FOLDER
+Command   python train_and_predict.py bbbc005
+Hardware  2 cores of an AMD EPYC without AVX-512, no GPU, float32
+Time      2 minutes 49 seconds in all, on simulated images
+Score     simulated images only: mean Dice 0.986 in focus, 0.963 over five focus levels; not yet run on real ones
 """
 
 import re
@@ -119,7 +122,7 @@ def measure(choose, report, others, title=TITLE):
     panels = {"report set": tables["counts"]}
     if others[0]:
         tables["counts_without_masks"] = count_table(others[1], _names(others[0]), necks)
-        panels["images without masks"] = tables["counts_without_masks"]
+        panels["published images without masks"] = tables["counts_without_masks"]
     errors = {name: count_errors(table) for name, table in tables.items()}
     scores = {f"errors_of_{name}": table.to_dict("records") for name, table in errors.items()}
     return Measured({"necks": necks, **scores}, tables, {"counts": figures.counts(panels, f"{title}: number of cells")})

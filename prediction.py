@@ -35,11 +35,11 @@ def predict_image(predict, image, limits, config):
     over ``config.views`` of the eight ways to turn and mirror an image.
     """
     margin = reach(config.depth, config.upsampling)
-    total = 0
+    normalised, total = normalise(image, limits), 0
     for flip, turns in list(itertools.product((1, -1), range(4)))[: config.views]:
         probability = tiles.predict_tiled(
             predict,
-            np.rot90(normalise(image, limits)[::flip], turns),
+            np.rot90(normalised[::flip], turns),
             tile=config.prediction_tile,
             overlap=2 * margin + BLEND_WIDTH,
             margin=margin,

@@ -3,7 +3,7 @@
 python train_and_predict.py                                nuclei: your images in datasets/dsb, else simulated ones
 python train_and_predict.py dsb --data stage1_train.zip    nuclei of the Data Science Bowl 2018
 python train_and_predict.py dsb --resume                   go on with an interrupted run
-python train_and_predict.py bbbc005                         particles in simulated fluorescence, counted
+python train_and_predict.py bbbc005                        particles in simulated fluorescence, counted
 python train_and_predict.py --help                         every setting
 """
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent
 RECIPES = {"dsb": "nuclei, DSB 2018", "bbbc005": "particles in simulated fluorescence, BBBC005"}
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # without a GPU, TensorFlow would report that as an error
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on CPUs without AVX-512, and there 1.8 times as fast
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on CPUs without AVX-512
 logging.getLogger("absl").setLevel(logging.ERROR)  # grain warns in every worker that there is no profiler
 
 
@@ -56,6 +56,7 @@ def run(name, given, resume):
     if unlabelled:
         print(f"{source}: {len(unlabelled)} images without masks; training is on simulated ones, these are only predicted")
     labelled = recipe.simulate(ROOT / "datasets/simulated" / recipe.CONFIG.recipe) if unlabelled else source
+    simulated = simulated or bool(unlabelled)
     published = recipe.is_published(labelled) and not simulated
     title = recipe.TITLE if published else f"{recipe.TITLE}, simulated images" if simulated else f"{source.stem}, own images"
     data = {"title": title, "simulated": simulated, "source": labelled.name, "licence": recipe.LICENCE if published else None}

@@ -58,6 +58,13 @@ def test_every_option_is_read():
     assert {key: type(value) for key, value in given.items()}["learning_rate"] is float
 
 
+def test_as_published_is_kept_apart_and_not_for_resuming(capsys):
+    assert parse_command_line(RECIPES, ["--as-published"])[1] == {"as_published": True}
+    with pytest.raises(SystemExit):
+        parse_command_line(RECIPES, ["--resume", "--as-published"])
+    assert "--resume takes all settings from the run; remove --as-published" in capsys.readouterr().err
+
+
 def test_only_what_was_given_is_returned():
     assert parse_command_line(RECIPES, []) == ("dsb", {}, None)
     assert parse_command_line(RECIPES, ["--no-normalisation"]) == ("dsb", {"normalisation": False}, None)
