@@ -75,8 +75,8 @@ def _start_workers(samples, config, first):
 
 
 def check_batch_size(samples, config):
-    """Raise ValueError when a batch is larger than the data."""
-    if config.batch_size > len(samples):
+    """Raise ValueError when a batch is larger than the data; of ``fit_images`` it may hold one image more than once."""
+    if config.fit_images is None and config.batch_size > len(samples):
         raise ValueError(
             f"--batch-size {config.batch_size} is larger than the {len(samples)} images to fit; make it {len(samples)} or less."
         )
@@ -127,7 +127,7 @@ def _draw_tile(rng, sample, config):
         strength=config.augment,
     )
     image, mask = augment.intensity(rng, normalise(image, sample.limits), mask, strength=config.augment)
-    tile = image, target(mask, config.classes)[..., None]
+    tile = image, target(mask, config.classes, config.border)[..., None]
     return (*tile, border_weights(mask)) if config.border_weights else tile
 
 
@@ -175,7 +175,7 @@ class ChooseBatches:
         tile = self.config.tile
         height, width = sample.mask.shape
         image = normalise(tiles.cut(sample.image, y, x, tile), sample.limits)
-        truth = target(tiles.cut(sample.mask, y, x, tile), self.config.classes)[..., None]
+        truth = target(tiles.cut(sample.mask, y, x, tile), self.config.classes, self.config.border)[..., None]
         weight = np.zeros((tile, tile), np.float32)
         weight[top : height - y, left : width - x] = 1
         return image, truth, weight

@@ -14,22 +14,27 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 import figures
-import simulate as simulation
+import simulate_particles
 import splits
 from config import Config
-from data import Measured, Sample, binary_mask, read_image, to_channels
-from objects import NECKS, count_objects
+from data import Measured, Sample
+from images import as_image, binary_mask, read_image, to_channels
+from objects import candidates, divide, separate
 
 TITLE = "BBBC005 particles"
 LICENCE = None  # see the set's page
 STRATUM = "focus_level"
+HEADLINES = ("dice_mean", "dice_pooled", "count_error")
+UNUSED = ("hold_out", "labels")
 CONFIG = Config(
     recipe="bbbc005",
     filters=16,
     dropout=0.2,
     augment=0.5,
+    border=3,
     choose_share=0.15,
     report_share=0.5,
     epochs=10,
@@ -37,13 +42,15 @@ CONFIG = Config(
 )
 SIMULATED = CONFIG.replace(filters=8, epochs=5, steps=24, learning_rate=3e-3)
 PUBLISHED = {
-    "settings": {"learning_rate": 1e-5, "schedule": "constant"},
+    "settings": {"learning_rate": 1e-5, "schedule": "constant", "border": 0},
     "scores": {"pixel F1 at learning rate 1e-5": 0.979, "pixel F1 at learning rate 1e-3": 0.972},
 }
 IMAGES, MASKS = "BBBC005_v1_images", "BBBC005_v1_ground_truth"
+OBJECTS = "BBBC005_v1_objects"  # numbers of the cells: of simulated images only
 NAME = re.compile(
     r"SIMCEPImages_(?P<well>[A-P]\d\d)_C(?P<count>\d+)_F(?P<focus>\d+)_s(?P<scene>\d+)_w(?P<stain>\d)\.tiff?", re.IGNORECASE
 )
+MOST = 1200  # images without masks that are predicted
 LEAST_AREA = 100  # px; the smallest whole cell has some 790
 
 
@@ -80,13 +87,14 @@ def is_published(source):
 
 def simulate(folder):
     """Simulated cells in the same layout."""
-    return simulation.particles(folder)
+    return simulate_particles.particles(folder)
 
 
 def load(source):
     """Read the images that have a mask, as Samples with gray (H, W, 1) images and masks of 0 and 1.
 
-    Expects ``BBBC005_v1_images`` and ``BBBC005_v1_ground_truth`` with the same file names under ``source``. Blurred
+    Expects ``BBBC005_v1_images`` and ``BBBC005_v1_ground_truth`` with the same file names under ``source``. Masks number
+    the cells: as ``BBBC005_v1_objects`` does where it is there, else they are divided where they are narrow. Blurred
     images without a mask are left out, as published. Raises ValueError that names the file for anything else missing.
     """
     images, masks = _files(source, IMAGES), _files(source, MASKS)
@@ -95,14 +103,28 @@ def load(source):
     for name in sorted(set(images) - set(masks)):
         if parse_name(name).focus == 1:
             raise ValueError(f"{images[name]}: image in focus without mask; expected {source / MASKS / name}.")
-    return [_read(images[name], masks[name]) for name in sorted(masks)]
+    objects = _files(source, OBJECTS) if (Path(source) / OBJECTS).is_dir() else {}
+    return [
+        _read(images[name], masks[name], objects.get(name))
+        for name in tqdm(sorted(masks), desc="Reading images", unit="image", disable=None)
+    ]
+
+
+def has_masks(source):
+    """Whether there are masks to train with; without them training is on simulated images."""
+    return (Path(source) / MASKS).is_dir()
 
 
 def load_unlabelled(source):
-    """All images of a folder that holds no masks, as Samples whose masks are zeros; none where there are masks."""
-    if (Path(source) / MASKS).is_dir():
+    """Images of a folder that holds no masks, as Samples whose masks are zeros; none where there are masks.
+
+    Of more than ``MOST`` images, so many evenly spaced ones: their probabilities must fit into memory.
+    """
+    if has_masks(source):
         return []
-    images = {name: to_channels(read_image(path), 1, str(path)) for name, path in sorted(_files(source, IMAGES).items())}
+    files = sorted(_files(source, IMAGES).items())
+    chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, min(MOST, len(files))).round().astype(int))]
+    images = {name: _read_gray(path) for name, path in tqdm(chosen, desc="Reading images", unit="image", disable=None)}
     return [Sample(name, image, np.zeros(image.shape[:2], np.uint16)) for name, image in images.items()]
 
 
@@ -115,50 +137,57 @@ def split(samples, config):
     return splits.split_by_group(grouped, config.choose_share, config.report_share, config.seed)
 
 
-def measure(choose, report, others, title=TITLE):
-    """Count the cells: each set is (samples, predicted masks); the choose set fits how touching ones are divided."""
-    necks = fit_necks(choose[1], _names(choose[0]))
-    tables = {"counts": count_table(report[1], _names(report[0]), necks)}
+def measure(choose, report, unlabelled, _config, title=TITLE):
+    """Count the cells of the Predicted report set; the choose set fits how touching ones are divided."""
+    separations = fit_counts(choose)
+    tables = {"counts": count_table(report, separations)}
     panels = {"report set": tables["counts"]}
-    if others[0]:
-        tables["counts_without_masks"] = count_table(others[1], _names(others[0]), necks)
+    if unlabelled.samples:
+        tables["counts_without_masks"] = count_table(unlabelled, separations)
         panels["published images without masks"] = tables["counts_without_masks"]
-    errors = {name: count_errors(table) for name, table in tables.items()}
-    scores = {f"errors_of_{name}": table.to_dict("records") for name, table in errors.items()}
-    return Measured({"necks": necks, **scores}, tables, {"counts": figures.counts(panels, f"{title}: number of cells")})
+    scores = {"count_error": float(tables["counts"]["error"].abs().mean())}
+    scores["separations"] = {stain: how._asdict() for stain, how in separations.items()}
+    tables |= {f"errors_of_{name}": count_errors(table) for name, table in tables.items()}
+    return Measured(scores, tables, {"counts": figures.counts(panels, f"{title}: number of cells")})
 
 
-def fit_necks(masks, names):
-    """{stain: neck} of ``objects.separate`` with the smallest mean absolute count error on these masks."""
-    necks = {}
+def fit_counts(choose):
+    """{stain: Separation} with the smallest mean absolute count error on a Predicted choose set."""
+    fitted = {}
+    names = [parse_name(sample.name) for sample in choose.samples]
     for stain in sorted({name.stain for name in names}):
-        pairs = [(mask, name.count) for mask, name in zip(masks, names, strict=True) if name.stain == stain]
-        errors = [np.mean([abs(count_objects(mask, neck, LEAST_AREA) - true) for mask, true in pairs]) for neck in NECKS]
-        necks[stain] = NECKS[int(np.argmin(errors))]
-    return necks
+        images = zip(choose.masks, choose.probabilities, names, strict=True)
+        members = [(mask, probability, name.count) for mask, probability, name in images if name.stain == stain]
+
+        def error(how, members=members):
+            return np.mean([abs(divide(mask, probability, how).max(initial=0) - count) for mask, probability, count in members])
+
+        fitted[stain] = min(candidates(choose.probabilities[0], (LEAST_AREA,)), key=error)
+    return fitted
 
 
-def count_table(masks, names, necks):
-    """One row per image: focus, stain, true and counted cells, ``error`` (counted - true) (DataFrame)."""
+def count_table(predicted, separations):
+    """One row per image of a Predicted set: what its name says, cells counted, ``error`` (counted - true) (DataFrame).
+
+    A stain that the choose set did not have is divided as the first one that it had.
+    """
     rows = []
-    for mask, name in zip(masks, names, strict=True):
-        counted = count_objects(mask, necks.get(name.stain, NECKS[1]), LEAST_AREA)
+    for sample, probability, mask in zip(*predicted, strict=True):
+        name = parse_name(sample.name)
+        how = separations.get(name.stain, next(iter(separations.values())))
+        counted = int(divide(mask, probability, how).max(initial=0))
         rows.append({**name._asdict(), "counted": counted, "error": counted - name.count})
     return pd.DataFrame(rows)
 
 
 def count_errors(table):
     """Per focus level and stain: images, mean absolute and mean relative count error (DataFrame)."""
-    table = table.assign(absolute=table["error"].abs(), relative=table["error"].abs() / table["count"])
+    table = table.assign(absolute=table["error"].abs(), relative=table["error"].abs() / table["count"].clip(lower=1))
     return (
         table.groupby(["focus", "stain"])
         .agg(images=("error", "size"), absolute=("absolute", "mean"), relative=("relative", "mean"), bias=("error", "mean"))
         .reset_index()
     )
-
-
-def _names(samples):
-    return [parse_name(sample.name) for sample in samples]
 
 
 def _files(source, kind):
@@ -174,9 +203,14 @@ def _files(source, kind):
     return found
 
 
-def _read(image_path, mask_path):
-    image = to_channels(read_image(image_path), 1, str(image_path))
+def _read_gray(path):
+    return to_channels(as_image(read_image(path), str(path)), 1, str(path))
+
+
+def _read(image_path, mask_path, objects_path):
+    image = _read_gray(image_path)
     mask = binary_mask(read_image(mask_path), str(mask_path))
     if mask.shape != image.shape[:2]:
         raise ValueError(f"{mask_path}: the mask is {mask.shape} px, its image {image.shape[:2]} px; they must be equal.")
-    return Sample(image_path.name, image, mask.astype(np.uint16))
+    cells = read_image(objects_path) if objects_path else separate(mask)
+    return Sample(image_path.name, image, cells.astype(np.uint16))

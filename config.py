@@ -11,6 +11,8 @@ CHOICES = {
     "loss": ("cross_entropy", "dice", "cross_entropy_dice", "focal"),
     "schedule": ("constant", "cosine"),
     "blend": ("linear", "gaussian"),
+    "split": ("independent", "shuffled"),
+    "labels": ("gold", "silver", "both"),
     "device": ("auto", "cpu", "gpu"),
     "precision": ("auto", "float32", "bfloat16"),
 }
@@ -32,9 +34,15 @@ class Config:
 
     choose_share: float = option(0.15, "share of the images that chooses the best epoch and the threshold (validation)")
     report_share: float = option(0.2, "share of the images that is kept for the report (test)")
+    hold_out: str | None = option(None, "sample, sequence or block of slices kept for the report; all: each in turn")
+    split: str = option("independent", "independent: what is alike stays together; shuffled: only to show what a leak does")
+    fit_images: int | None = option(None, "fit to so many of the images only, for a learning curve")
+    labels: str = option("both", "Cell Tracking labels: gold (by hand), silver (computed), or gold where there are any")
     channels: int = option(1, "channels the network sees: 1 (colour becomes gray) or 3")
     classes: int = option(2, "2 = objects against background; more = class numbers in the masks")
     image_scale: float = option(1.0, "factor on height and width of every image")
+    pixel_size: float | None = option(None, "µm per px, for measurements (default: what the TIFF files say)")
+    border: int = option(0, "px at which touching objects become a class of its own, so that they come apart; 0 = none")
 
     filters: int = option(32, "feature maps of the first block (the U-Net paper: 64)")
     depth: int = option(4, "number of poolings")
@@ -69,6 +77,9 @@ class Config:
         for name in ("filters", "depth", "epochs", "steps", "batch_size", "tile", "patience", "prediction_tile", "channels"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{flag(name)} is {getattr(self, name)}; it must be at least 1.")
+        for name in ("fit_images", "pixel_size"):
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{flag(name)} is {getattr(self, name)}; it must be above 0.")
         for name in ("learning_rate", "image_scale"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{flag(name)} is {getattr(self, name)}; it must be above 0.")
@@ -80,8 +91,10 @@ class Config:
     def _check_together(self):
         if not 1 <= self.views <= 8:
             raise ValueError(f"--views is {self.views}; an image has 8 turned and mirrored views, so it must be from 1 to 8.")
-        if self.seed < 0 or self.workers < 0:
-            raise ValueError("--seed and --workers must be 0 or more.")
+        if min(self.seed, self.workers, self.border) < 0:
+            raise ValueError("--seed, --workers and --border must be 0 or more.")
+        if self.border and self.classes > 2:
+            raise ValueError("--border divides touching objects: not with more than two --classes.")
         if not 2 <= self.classes <= 256:
             raise ValueError(f"--classes is {self.classes}; background counts as one, so it must be from 2 to 256.")
         if self.choose_share == 0 or self.report_share == 0 or self.choose_share + self.report_share >= 1:
@@ -97,8 +110,15 @@ class Config:
                 raise ValueError(f"{flag(name)} {side} is not a multiple of {multiple}, which --depth {self.depth} needs.")
         if not 0 <= self.overlap < self.tile:
             raise ValueError(f"--overlap {self.overlap} must be from 0 to --tile {self.tile} minus 1.")
-        if self.border_weights and (self.loss == "dice" or self.classes > 2):
-            raise ValueError("--border-weights acts on pixel losses with two classes: not with --loss dice or more --classes.")
+        if self.border_weights and (self.loss == "dice" or self.network_classes > 2):
+            raise ValueError(
+                "--border-weights acts on pixel losses with two classes: not with --loss dice, --border or more --classes."
+            )
+
+    @property
+    def network_classes(self):
+        """Classes that the network tells apart: with a border, background, inside and border."""
+        return 3 if self.border else self.classes
 
     def to_json(self):
         """The configuration as a dictionary of plain values."""
@@ -123,15 +143,17 @@ def flag(name):
 
 
 def parse_command_line(recipes, arguments=None):
-    """Read the command line: (recipe name, {setting: value} of what was given, run folder to resume or None).
+    """Read the command line: (recipe name, {setting: value}, {setting: [values]}, run folder to resume or None).
 
-    ``recipes``: {name: one line of help}. Unknown options end the program with a sentence, as argparse does.
+    Settings are those that were given, with one value or with several between commas. ``recipes``: {name: one line of
+    help}. Unknown options end the program with a sentence, as argparse does.
     """
     parser = argparse.ArgumentParser(
         prog="train_and_predict.py",
         description="Train a U-Net on microscopy images, predict the images held back, score and draw. "
         "Without an option: the best settings known for the recipe, on its images if they are there, "
-        "else on simulated ones.",
+        "else on simulated ones. An option with several values, as --seed 0,1,2, makes a series: a run for each, "
+        "a table and a figure.",
         epilog="Defaults come from the recipe (its CONFIG); those shown hold where the recipe says nothing else. "
         "With UNET_TRACEBACK=1 in the environment an error shows where it arose.",
         argument_default=argparse.SUPPRESS,
@@ -162,7 +184,22 @@ def parse_command_line(recipes, arguments=None):
         parser.error(
             f"--resume takes all settings from the run; remove {', '.join(flag(k) for k in given if k not in allowed)}"
         )
-    return recipe, given, resume
+    several = {name: value for name, value in given.items() if isinstance(value, list)}
+    return recipe, {name: value for name, value in given.items() if name not in several}, several, resume
+
+
+def _values(kind, choices):
+    """Reads one value, or several between commas as a list."""
+
+    def read(text):
+        values = [kind(part) for part in text.split(",")]
+        for value in values:
+            if choices and value not in choices:
+                raise argparse.ArgumentTypeError(f"invalid choice: {value!r} (choose from {', '.join(choices)})")
+        return values if len(values) > 1 else values[0]
+
+    read.__name__ = kind.__name__  # argparse says "invalid int value"
+    return read
 
 
 def _add_option(parser, item):
@@ -175,8 +212,7 @@ def _add_option(parser, item):
         extra["action"] = argparse.BooleanOptionalAction
     else:
         extra.update(
-            type=kind,
-            choices=CHOICES.get(item.name),
-            metavar=None if item.name in CHOICES else item.name.split("_")[-1].upper(),
+            type=kind if item.name in ("data", "output") else _values(kind, CHOICES.get(item.name)),
+            metavar="{" + ",".join(CHOICES[item.name]) + "}" if item.name in CHOICES else item.name.split("_")[-1].upper(),
         )
     parser.add_argument(flag(item.name), **extra)

@@ -1,22 +1,20 @@
-"""Samples, their roles, and reading an image from disk with the checks on it.
+"""Samples, their roles, and the checks on them.
 
 A recipe's ``load`` makes samples, ``split`` gives each a role: fit (gradients), choose (early stopping, thresholds)
 or report (touched once).
 """
 
-import io
+import types
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-import imageio.v3 as iio
 import numpy as np
-import tifffile
+
+from images import to_channels
 
 ROLES = ("fit", "choose", "report")
-IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Sample:
     ``name``: unique. ``image``: (H, W, C), uint8, uint16 or float32, as read. ``mask``: (H, W), integer: 0 is
     background; above it instance numbers (two classes) or class numbers. ``group``: samples of one group leak into
     each other (crops of one photograph, slices of one specimen). ``stratum``: the kind of image (a cluster), held in
-    equal proportions by every role.
+    equal proportions by every role. ``pixel_size``: µm per px where it is known.
     """
 
     name: str
@@ -34,6 +32,7 @@ class Sample:
     mask: np.ndarray = field(repr=False)
     group: int = 0
     stratum: int = 0
+    pixel_size: float | None = None
 
     def __post_init__(self):
         check_pair(self.name, self.image, self.mask)
@@ -68,12 +67,25 @@ class Split:
         }
 
 
+class Predicted(NamedTuple):
+    """Samples with what the network made of them: float32 (H, W, maps) probabilities and the masks decided from them."""
+
+    samples: list
+    probabilities: list
+    masks: list
+
+
 class Measured(NamedTuple):
-    """What a recipe measures beyond the pixel scores: entries of scores.json, {name: DataFrame}, {name: Figure}."""
+    """What a recipe measures beyond the pixel scores.
+
+    ``scores``: entries of scores.json. ``tables``: {name: DataFrame}. ``figures``: {name: Figure}. ``stacks``: {name:
+    array of pages}, written as multi-page TIFF.
+    """
 
     scores: dict
     tables: dict
     figures: dict
+    stacks: dict = types.MappingProxyType({})
 
 
 def prepare(sample, channels=1, scale=1.0):
@@ -93,31 +105,13 @@ def check_pair(name, image, mask):
         raise ValueError(f"{name}: image of shape {image.shape}, expected (height, width, channels).")
     if mask.shape != image.shape[:2]:
         raise ValueError(f"{name}: the image is {image.shape[:2]} px and its mask {mask.shape} px; they must be equal.")
+    if image.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
+        raise ValueError(f"{name}: the image holds {image.dtype} values, expected uint8, uint16 or float32.")
     if not np.issubdtype(mask.dtype, np.integer):
         raise ValueError(f"{name}: the mask holds {mask.dtype} values, expected whole numbers.")
     if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
         count = int((~np.isfinite(image)).sum())
         raise ValueError(f"{name}: {count} pixels are NaN or infinite; replace them before training.")
-
-
-def to_channels(image, channels, name="image"):
-    """Convert (H, W) or (H, W, C) to (H, W, channels); the alpha channel of RGBA and gray-alpha is dropped.
-
-    Colour becomes gray by the luminance weights of ITU-R BT.601. Raises ValueError for a count that cannot be made.
-    """
-    image = image[..., None] if image.ndim == 2 else image
-    found = image.shape[2]
-    if channels == found:
-        return image
-    if found in (2, 4):
-        image = image[..., : found - 1]
-    if channels == image.shape[2]:
-        return np.ascontiguousarray(image)
-    if channels == 1 and image.shape[2] == 3:
-        return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
-    if channels == 3 and image.shape[2] == 1:
-        return np.repeat(image, 3, axis=2)
-    raise ValueError(f"{name}: has {found} channels, cannot be made into {channels}; set --channels {found} or convert it.")
 
 
 def intensity_limits(image):
@@ -132,43 +126,6 @@ def normalise(image, limits):
     return (image.astype(np.float32) - np.float32(low)) / np.float32(high - low)
 
 
-def read_image(source, name=None):
-    """Read PNG, TIFF, JPEG or BMP from a path or from bytes; (H, W) or (H, W, C), dtype as stored.
-
-    Raises ValueError that names the file when it is unreadable, truncated or of another format.
-    """
-    name = str(name or source)
-    suffix = Path(name).suffix.lower()
-    if suffix not in IMAGE_SUFFIXES:
-        raise ValueError(f"{name}: not an image this program reads ({', '.join(IMAGE_SUFFIXES)}).")
-    stream = io.BytesIO(source) if isinstance(source, bytes) else source
-    try:
-        if suffix in (".tif", ".tiff"):
-            return tifffile.imread(stream)
-        return iio.imread(stream, plugin="pillow")
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # every decoder has its own exceptions; all mean the same to the user
-        raise ValueError(f"{name}: unreadable or truncated image ({error}); fetch it again or remove it.") from error
-
-
-def binary_mask(values, name):
-    """Read (H, W) values as foreground and background: bool.
-
-    0/1 and 0/255 are both right (also as colour with equal channels). Raises ValueError naming the file for others.
-    """
-    if values.ndim == 3:
-        colours = values[..., : max(1, values.shape[2] - (values.shape[2] in (2, 4)))]
-        if (colours != colours[..., :1]).any():
-            raise ValueError(f"{name}: a coloured mask; expected one channel of 0 and 1, or of 0 and 255.")
-        values = colours[..., 0]
-    highest = values.max(initial=0)
-    if highest not in (0, 1, 255) or ((values != 0) & (values != highest)).any():
-        found = ", ".join(str(value) for value in np.unique(values)[:6])
-        raise ValueError(f"{name}: mask values {found}; a binary mask holds 0 and 1, or 0 and 255.")
-    return values != 0
-
-
 def check_classes(samples, classes):
     """Raise ValueError when the masks contradict the class count (more than two classes: values 0 to classes - 1)."""
     if classes == 2:
@@ -181,6 +138,21 @@ def check_classes(samples, classes):
         )
 
 
-def target(mask, classes):
-    """What the network learns from a mask: 0/1 foreground for two classes, class numbers for more; uint8."""
-    return (mask > 0).astype(np.uint8) if classes == 2 else mask.astype(np.uint8)
+def target(mask, classes, border=0):
+    """What the network learns from a mask: 0/1 foreground for two classes, class numbers for more; uint8.
+
+    ``border``: where objects touch, this many px of either become class 2.
+    """
+    if classes > 2:
+        return mask.astype(np.uint8)
+    foreground = (mask > 0).astype(np.uint8)
+    return foreground + (foreground & touching(mask, border)) if border else foreground
+
+
+def touching(mask, width):
+    """Where two objects of an instance mask (H, W) lie within ``width`` px: uint8 0/1 (H, W)."""
+    window = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
+    numbers = mask.astype(np.float32)
+    highest = cv2.dilate(numbers, window)
+    lowest = cv2.erode(np.where(mask > 0, numbers, np.float32(np.inf)), window)
+    return ((lowest < highest) & np.isfinite(lowest)).astype(np.uint8)

@@ -21,17 +21,20 @@ from tqdm import tqdm
 
 import explore
 import leaks
-import simulate as simulation
+import simulate_nuclei
 import splits
 from config import Config
-from data import Sample, binary_mask, read_image
+from data import Sample
 from files import written_whole
+from images import as_image, binary_mask, read_image
 
 TITLE = "DSB 2018 nuclei"
 LICENCE = "CC0"
 CONFIG = Config(recipe="dsb", filters=16, dropout=0.2, augment=0.5, epochs=24, steps=60, views=8)
 SIMULATED = CONFIG.replace(filters=8, epochs=6, steps=24, learning_rate=3e-3, views=1)
 STRATUM = "cluster"
+HEADLINES = ("dice_mean", "dice_pooled")
+UNUSED = ("hold_out", "labels")
 PUBLISHED = {"settings": {"epochs": 5, "steps": 3500}, "scores": {"Dice": 0.602}}
 CLUSTERS = 8
 CACHE = Path(__file__).parent / "datasets" / "cache"
@@ -60,7 +63,7 @@ def is_published(source):
 
 def simulate(folder):
     """Simulated nuclei in the same layout."""
-    return simulation.nuclei(folder)
+    return simulate_nuclei.nuclei(folder)
 
 
 def load(source, cache=CACHE):
@@ -208,10 +211,7 @@ def _pair(archive):
 
 def _decode_one(archive, name, image_file, mask_files):
     image = read_image(archive.read(image_file), archive.label(image_file))
-    image = image[..., None] if image.ndim == 2 else image
-    image = image.astype(np.uint8) * 255 if image.dtype == bool else image  # a PNG of one bit per pixel
-    if image.shape[2] in (2, 4):  # the alpha channel is 255 everywhere
-        image = image[..., :-1]
+    image = as_image(image, archive.label(image_file))
     if (image == image[..., :1]).all():
         image = image[..., :1]
     mask = np.zeros(image.shape[:2], np.uint16)

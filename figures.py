@@ -6,8 +6,13 @@ Colours are Okabe and Ito's, which people with colour-blindness tell apart.
 import itertools
 
 import numpy as np
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from skimage.segmentation import find_boundaries
+
+from measurements import QUANTITIES, UNITS, differences
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442",
@@ -101,6 +106,83 @@ def counts(tables, title):
         axis.set(xlabel="True number of cells", ylabel="Counted", title=name, xlim=(0, end), ylim=(0, end), aspect="equal")
         axis.grid(alpha=0.3)
         axis.legend(frameon=False, title="Focus level", loc="upper left")
+    return figure
+
+
+def outlines(images, truths, labels, names, title):
+    """The outlines of true and predicted objects (label images) over each image."""
+    figure, axes = _canvas(1, len(images), 4.6 * len(images), 5.4, title)
+    for axis, image, truth, found, name in zip(axes[0], images, truths, labels, names, strict=True):
+        _show(axis, image)
+        for objects, colour in ((truth, YELLOW), (found, SKY)):
+            rows, columns = np.nonzero(find_boundaries(objects, mode="inner"))
+            picture = np.zeros((*objects.shape, 4))
+            picture[rows, columns] = to_rgba(colour)
+            axis.imshow(picture, interpolation="nearest")
+        axis.set(title=name, xticks=[], yticks=[])
+    handles = [Line2D([], [], color=colour, label=name) for name, colour in (("truth", YELLOW), ("prediction", SKY))]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, facecolor="0.5")
+    return figure
+
+
+def agreement(true, measured, title):
+    """Differences of two measurements over their mean (Bland and Altman), a panel per quantity.
+
+    ``true``, ``measured``: tables of ``measure_objects`` whose rows are the same objects.
+    """
+    figure, axes = _canvas(2, 4, 16, 7.2, title)
+    for axis in axes.flat[len(QUANTITIES) :]:
+        axis.set_axis_off()
+    for axis, name in zip(axes.flat, QUANTITIES, strict=False):
+        difference = differences(true, measured, name)
+        bias, spread = difference.mean(), 1.96 * difference.std(ddof=1)
+        axis.scatter(true[name] + difference / 2, difference, s=14, color=BLUE, alpha=0.6, linewidths=0)
+        axis.axhline(bias, color=VERMILION, label=f"bias {bias:.3g}")
+        for limit in (bias - spread, bias + spread):
+            axis.axhline(limit, color=VERMILION, linestyle="--")
+        axis.plot([], [], color=VERMILION, linestyle="--", label=f"limits {bias - spread:.3g}, {bias + spread:.3g}")
+        unit = UNITS.get(name, "px")
+        axis.set_title(f"{name.replace('_', ' ')}{f', {unit}' if unit else ''}", fontsize=10)
+        axis.set(xlabel="mean of both", ylabel="prediction - truth")
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+        axis.yaxis.set_major_locator(MaxNLocator(6))
+        axis.grid(alpha=0.3)
+        axis.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def scores_over_threshold(table, fitted, title):
+    """V_rand and V_info over the threshold, and the fitted threshold; ``table`` with those columns."""
+    figure, axes = _canvas(1, 1, 7.5, 4.6, title)
+    axis = axes[0, 0]
+    for name, label, colour in (("v_rand", "V_rand", BLUE), ("v_info", "V_info", ORANGE)):
+        axis.plot(table["threshold"], table[name], color=colour, marker="o", label=f"{label}, best {table[name].max():.3f}")
+    axis.axvline(fitted, color="0.5", linestyle=":", label="threshold fitted on the choose set")
+    axis.set(xlabel="Threshold on the membrane's probability", ylabel="Score")
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
+    return figure
+
+
+def series(table, scores, label, title):
+    """Scores of several runs over the setting that they vary: a dot per run, the mean and its 95 % interval.
+
+    ``table``: one row per value of the setting, which stands in ``run``, with <score>, <score>_low and <score>_high,
+    NaN where there is no interval. ``scores``: {score: DataFrame of single runs with ``run`` and that score}.
+    """
+    figure, axes = _canvas(1, len(scores), 5.0 * len(scores), 4.4, title)
+    places = {value: place for place, value in enumerate(table["run"])}
+    for axis, (name, runs) in zip(axes[0], scores.items(), strict=True):
+        axis.scatter(runs["run"].map(places), runs[name], s=18, color=BLUE, alpha=0.6, linewidths=0, label="one run")
+        line = "-" if table["run"].dtype.kind in "iuf" else ""  # names have no order
+        axis.plot(range(len(table)), table[name], color=VERMILION, linestyle=line, marker="_", markersize=14, label="mean")
+        known = table[f"{name}_low"].notna().to_numpy()
+        low, high = (table.loc[known, f"{name}_{end}"].astype(float) for end in ("low", "high"))
+        axis.vlines(np.flatnonzero(known), low, high, color=VERMILION, linewidth=1.5)
+        axis.set_xticks(range(len(table)), [str(value) for value in table["run"]])
+        axis.set(xlabel=label.replace("_", " "), ylabel=name.replace("_", " "))
+        axis.grid(alpha=0.3)
+        axis.legend(frameon=False)
     return figure
 
 

@@ -60,6 +60,11 @@ def class_scores(truth, predicted, classes):
     return scores, Counts(*np.sum(each, axis=0).tolist())
 
 
+def foreground(probability):
+    """Probability of anything but background: (H, W, maps) -> (H, W)."""
+    return probability[..., 0] if probability.shape[-1] == 1 else 1 - probability[..., 0]
+
+
 def to_masks(probabilities, threshold, classes=2):
     """``to_mask`` for a list of images."""
     return [to_mask(probability, threshold, classes) for probability in probabilities]
@@ -71,18 +76,18 @@ def to_mask(probability, threshold, classes=2):
     ``threshold`` is for two classes; with more, the most probable class wins.
     """
     if classes == 2:
-        return (probability[..., 0] > threshold).astype(np.uint8)
+        return (foreground(probability) > threshold).astype(np.uint8)
     return probability.argmax(axis=-1).astype(np.uint8)
 
 
 def fit_threshold(probabilities, masks):
     """The threshold of ``THRESHOLDS`` with the best mean per-image Dice on these images, and that Dice.
 
-    ``probabilities``: (H, W, 1) each; ``masks``: (H, W) each, foreground above 0.
+    ``probabilities``: (H, W, maps) each; ``masks``: (H, W) each, foreground above 0.
     """
     dice = np.array(
         [
-            [pixel_scores(count_pixels(mask, probability[..., 0] > threshold))["dice"] for threshold in THRESHOLDS]
+            [pixel_scores(count_pixels(mask, foreground(probability) > threshold))["dice"] for threshold in THRESHOLDS]
             for probability, mask in zip(probabilities, masks, strict=True)
         ]
     ).mean(axis=0)
@@ -126,7 +131,7 @@ def pool(counts):
 
 
 def summarise(table):
-    """Mean and median per image, and all pixels pooled, each with its interval, for every pixel score."""
+    """Mean, median and worst image, and all pixels pooled, with intervals, for every pixel score."""
     counts = table[list(Counts._fields)].to_numpy()
     pooled = pool(counts)
     return {
@@ -138,6 +143,7 @@ def summarise(table):
                 "mean_interval": bootstrap_interval(table[name], table["group"]),
                 "median": float(table[name].median()),
                 "median_interval": bootstrap_interval(table[name], table["group"], np.median),
+                "worst": float(table[name].min()),
                 "pooled": pooled[name],
                 "pooled_interval": bootstrap_interval(counts, table["group"], lambda rows, name=name: pool(rows)[name]),
             }

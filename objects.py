@@ -1,11 +1,35 @@
-"""From a mask to separate objects: touching ones are divided where the mask is narrow."""
+"""From a mask or probabilities to separate objects."""
+
+import itertools
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
-from skimage.morphology import local_maxima, reconstruction
+from skimage.morphology import local_maxima, reconstruction, remove_small_holes
 from skimage.segmentation import watershed
+from tqdm import tqdm
+
+from matching import match_all, object_scores
 
 NECKS = (0.5, 1.0, 2.0, 3.0, 5.0)  # px
+SEEDS = (0.5, 0.7, 0.3, 0.8, 0.9, 0.95)  # of equally good ones the first is taken
+LEAST_AREAS = (0.05, 0.1, 0.2)  # shares of the median area
+CORNERS_TOUCH = np.ones((3, 3))
+FITTED_ON = 12  # images; more do not change what is chosen, and take minutes
+
+
+class Separation(NamedTuple):
+    """How masks become objects: the neck (px), or with a border class the seed's probability; smallest area (px)."""
+
+    strength: float
+    least_area: int = 1
+
+
+def divide(mask, probability, how):
+    """Number the objects of a mask by the network's border class where it has one, else by necks: int32 (H, W)."""
+    if probability.shape[-1] == 3:
+        return separate_by_border(mask, probability[..., 1], how.strength, how.least_area)
+    return separate(mask, how.strength, how.least_area)
 
 
 def separate(mask, neck=1.0, least_area=1):
@@ -17,14 +41,51 @@ def separate(mask, neck=1.0, least_area=1):
     depth = ndimage.distance_transform_edt(np.pad(mask > 0, 1))[1:-1, 1:-1]  # what the image's edge cuts off ends there
     depth[mask == 0] = -neck - 1  # every object, however thin, has a seed
     # skimage's h_maxima keeps shallower maxima of floats; this is its definition (Soille 2003).
-    seeds, _ = ndimage.label(local_maxima(reconstruction(depth - neck, depth).round(6)), np.ones((3, 3)))
-    labels = watershed(-depth, seeds, mask=mask > 0)
-    areas = np.bincount(labels.ravel())
-    numbers = np.where(areas >= least_area, 1, 0)
-    numbers[0] = 0
-    return (numbers * np.cumsum(numbers))[labels].astype(np.int32)
+    seeds, _ = ndimage.label(local_maxima(reconstruction(depth - neck, depth).round(6)), CORNERS_TOUCH)
+    return _drop_small(watershed(-depth, seeds, mask=mask > 0), least_area)
 
 
-def count_objects(mask, neck=1.0, least_area=1):
-    """How many objects a mask (H, W) holds, see ``separate``."""
-    return int(separate(mask, neck, least_area).max(initial=0))
+def separate_by_border(mask, inside, seed=0.5, least_area=1):
+    """Number the objects of a mask (H, W) whose network knows touching borders: int32 (H, W), 0 background.
+
+    ``inside``: probability of being inside an object. Seeds are the connected places where it is above ``seed``; they
+    grow over the mask in falling order of it. A piece of the mask without a seed is one object. Holes and objects
+    below ``least_area`` px are removed.
+    """
+    mask = remove_small_holes(mask > 0, max_size=least_area - 1)
+    seeds = _drop_small(ndimage.label((inside > seed) & mask)[0], max(1, least_area // 4))
+    pieces, count = ndimage.label(mask)
+    seedless = np.setdiff1d(np.arange(1, count + 1), pieces[seeds > 0])
+    seeds = np.where(np.isin(pieces, seedless), seeds.max(initial=0) + pieces, seeds)
+    return _drop_small(watershed(-inside, seeds, mask=mask), least_area)
+
+
+def fit_separation(choose):
+    """The Separation with the best ``seg`` on a Predicted choose set: necks or seeds, three least areas.
+
+    The least area is a share of the true objects' median area.
+    """
+    places = np.linspace(0, len(choose.samples) - 1, min(FITTED_ON, len(choose.samples))).round().astype(int)
+    samples, probabilities, masks = ([part[i] for i in places] for part in choose)
+    areas = np.concatenate([np.bincount(sample.mask.ravel())[1:] for sample in samples])
+    median = np.median(areas[areas > 0]) if areas.any() else 1
+    tried = candidates(probabilities[0], [max(1, round(share * median)) for share in LEAST_AREAS])
+
+    def seg(how):
+        objects = [divide(*pair, how) for pair in zip(masks, probabilities, strict=True)]
+        return object_scores(match_all(samples, objects))["seg"]
+
+    return max(tqdm(tried, desc="Fitting the separation", unit="setting", disable=None), key=seg)
+
+
+def candidates(probability, least_areas):
+    """The Separations to try for a network that gives such a probability (H, W, maps)."""
+    strengths = SEEDS if probability.shape[-1] == 3 else NECKS
+    return [Separation(strength, area) for strength, area in itertools.product(strengths, least_areas)]
+
+
+def _drop_small(labels, least_area):
+    """Labels without those below ``least_area`` px, numbered from 1 without a break: int32."""
+    kept = np.bincount(labels.ravel()) >= least_area
+    kept[0] = False
+    return (kept * np.cumsum(kept))[labels].astype(np.int32)

@@ -2,15 +2,17 @@
 
 import imageio.v3 as iio
 import numpy as np
+import tifffile
 
 import augment
 import figures
 from data import normalise, target
 from files import write_json, write_text, written_whole
-from metrics import score_table, stratum_table, summarise
+from metrics import foreground, score_table, stratum_table, summarise
 from run_folder import save_figure
 from unet import reach
 
+OF_EVERY_RUN = ("threshold", "choose_dice", "pixel_size")  # numbers among the scores that no recipe has for itself
 EXAMPLE_SEED = 31  # draws strong changes, so that a figure shows them
 
 
@@ -20,22 +22,23 @@ def write_predictions(folder, samples, probabilities, masks, classes=2):
     Masks are 0/255 for two classes and class numbers for more; the probability is that of any foreground.
     """
     for sample, probability, mask in zip(samples, probabilities, masks, strict=True):
-        shown = probability[..., 0] if classes == 2 else 1 - probability[..., 0]
-        pictures = {"mask": mask * 255 if classes == 2 else mask, "probability": (shown * 255).round().astype(np.uint8)}
+        shown = (foreground(probability) * 255).round().astype(np.uint8)
+        pictures = {"mask": mask * 255 if classes == 2 else mask, "probability": shown}
         for kind, picture in pictures.items():
             with written_whole(folder / f"{sample.name}_{kind}.png") as temporary:
                 iio.imwrite(temporary, picture)
 
 
-def score(samples, masks, config, data, fitted, kind="cluster"):
+def score(samples, masks, config, data, fitted, kind="cluster", strata=None):
     """Score the report set: (DataFrame with one row per image, summary as scores.json holds it, with every stratum).
 
     ``data``: what the images are; ``fitted``: what the choose set decided, kept beside the scores; ``kind``: what a
-    stratum is.
+    stratum is; ``strata``: {stratum: its name} where it has one.
     """
     table = score_table(samples, masks, config.classes)
-    strata = stratum_table(table, kind).to_dict("records")
-    return table, {**data, **fitted, **summarise(table), f"{kind}s": strata}
+    table["stratum"] = table["stratum"].map(lambda stratum: (strata or {}).get(stratum, stratum))
+    rows = stratum_table(table, kind).to_dict("records")
+    return table, {**data, **fitted, **summarise(table), f"{kind}s": rows}
 
 
 def write_scores(folder, table, summary):
@@ -45,11 +48,14 @@ def write_scores(folder, table, summary):
 
 
 def write_measured(folder, measured):
-    """Write what a recipe measured: <table>.csv and figures/<figure>.png."""
+    """Write what a recipe measured: <table>.csv, figures/<figure>.png and <stack>.tif."""
     for name, table in measured.tables.items():
         write_text(folder / f"{name}.csv", table.to_csv(index=False))
     for name, figure in measured.figures.items():
         save_figure(figure, folder / "figures" / f"{name}.png")
+    for name, stack in measured.stacks.items():
+        with written_whole(folder / f"{name}.tif") as temporary:
+            tifffile.imwrite(temporary, stack, imagej=True)
 
 
 def write_model_card(folder, config, data, summary, history, precision):
@@ -61,7 +67,8 @@ def write_model_card(folder, config, data, summary, history, precision):
         "classes": config.classes,
         "normalisation": {"kind": "percentiles of each whole image to 0 and 1", "low": 1.0, "high": 99.8},
         "image_scale": config.image_scale,
-        "pixel_size_um": None,
+        "pixel_size_um": data["pixel_size"],
+        "border_px": config.border,
         "size_multiple": 2**config.depth,
         "halo_px": reach(config.depth, config.upsampling),
         "threshold": summary["threshold"],
@@ -78,9 +85,9 @@ def write_model_card(folder, config, data, summary, history, precision):
     write_json(folder / "model.json", card)
 
 
-def write_figures(folder, originals, masks, table, history, title, classes=2, kind="cluster"):
-    """Draw and write every figure of a run as PNG."""
-    names = table["name"].str.slice(0, 8) + "  Dice " + table["dice"].map("{:.3f}".format)
+def write_figures(folder, originals, masks, table, history, title, classes=2, kind="cluster", strata=None):
+    """Draw and write every figure of a run as PNG; ``kind`` and ``strata`` as in ``score``."""
+    names = table["name"].map(_short) + "\nDice " + table["dice"].map("{:.3f}".format)
     images, truths = [s.image for s in originals.report], [target(s.mask, classes) for s in originals.report]
 
     def pick(places):
@@ -97,7 +104,9 @@ def write_figures(folder, originals, masks, table, history, title, classes=2, ki
         "overlays": figures.overlays(*pick(spread), f"{title}: report set, from the worst to the best Dice"),
         f"dice_per_{kind}": figures.dice_per_stratum(table, f"{title}: Dice of every report image", said(kind)),
         f"{kind}s": figures.stratum_examples(
-            [s.image for s in everything], [s.stratum for s in everything], f"{title}: the {said(kind)}s, with examples"
+            [s.image for s in everything],
+            [(strata or {}).get(s.stratum, s.stratum) for s in everything],
+            f"{title}: the {said(kind)}s, with examples",
         ),
     }
     drawn["augmentations"] = figures.augmentations(_augmented(originals.fit[0]), f"{title}: what augmentation does")
@@ -118,6 +127,11 @@ def _augmented(sample):
     return {**pairs, "all together": augment.intensity(rng, *augment.geometry(rng, image, mask))}
 
 
+def _short(name):
+    """An image's name as it fits above a picture: the beginning of a hash, else the end."""
+    return name[:8] if len(name) >= 40 else name[-20:]
+
+
 def said(kind):
     """The name of a kind of stratum as people write it."""
     return kind.replace("_", " ")
@@ -132,7 +146,9 @@ def describe(summary, title, kind="cluster"):
         interval = f" (95 % {low:.3f} to {high:.3f})" if low is not None else ""
         lines.append(
             f"  {name:9s}  mean per image {score['mean']:.3f}{interval}   "
-            f"median {score['median']:.3f}   all pixels together {score['pooled']:.3f}"
+            f"median {score['median']:.3f}   worst {score['worst']:.3f}   all pixels together {score['pooled']:.3f}"
         )
+    own = [f"{said(k)} {value:.3f}" for k, value in summary.items() if isinstance(value, float) and k not in OF_EVERY_RUN]
+    lines += [f"  {'  '.join(own)}"] if own else []
     strata = "  ".join(f"{row[kind]}: {row['dice']:.3f}" for row in summary[f"{kind}s"])
     return "\n".join([*lines, f"  Dice per {said(kind)}  {strata}"])

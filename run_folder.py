@@ -12,12 +12,17 @@ from config import Config
 from files import read_json, remove_leftovers, write_json, written_whole
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "scikit-learn", "opencv-python-headless", "grain")
+FINISHED = {"config.json": "scores.json", "series.json": "summary.csv"}  # what a run, or a series, writes first and last
 
 
 def make_run_folder(config, root=Path("runs")):
     """Make and return a new folder, ``config.output`` or runs/<recipe>/<date-time>; ValueError when it exists."""
-    stamp = datetime.now().strftime("%Y-%m-%d-%H%M%S")
-    folder = Path(config.output) if config.output else root / config.recipe / stamp
+    return make_folder(config.output, root / config.recipe)
+
+
+def make_folder(wanted, parent, kind=""):
+    """Make and return the folder ``wanted``, or <date-time><kind> in ``parent`` if None; ValueError when it exists."""
+    folder = Path(wanted) if wanted else parent / f"{datetime.now():%Y-%m-%d-%H%M%S}{kind}"
     try:
         folder.mkdir(parents=True)
     except FileExistsError as error:
@@ -28,18 +33,20 @@ def make_run_folder(config, root=Path("runs")):
 
 
 def find_run(recipe, folder="", root=Path("runs")):
-    """The run to resume: ``folder``, or the newest unfinished one of a recipe; ValueError when there is none."""
+    """The run or series to resume: ``folder``, or a recipe's newest unfinished one; ValueError when there is none."""
     if folder:
         found = Path(folder)
     else:
-        runs = [path for path in (root / recipe).glob("*/config.json") if not (path.parent / "scores.json").exists()]
-        if not runs:
+        begun = [path for name in FINISHED for path in (root / recipe).glob(f"*/{name}")]
+        unfinished = [path for path in begun if not (path.parent / FINISHED[path.name]).exists()]
+        if not unfinished:
             raise ValueError(f"{root / recipe}: no unfinished run to resume here; start one without --resume.")
-        found = max(runs, key=lambda path: path.stat().st_mtime).parent
-    if not (found / "config.json").exists():
+        found = max(unfinished, key=lambda path: path.stat().st_mtime).parent
+    if not any((found / name).exists() for name in FINISHED):
         raise ValueError(f"{found}: not a run folder (it has no config.json).")
-    if (found / "scores.json").exists():
-        raise ValueError(f"{found}: this run is finished, its scores are in scores.json; nothing to resume.")
+    for begin, end in FINISHED.items():
+        if (found / begin).exists() and (found / end).exists():
+            raise ValueError(f"{found}: this run is finished, its scores are in {end}; nothing to resume.")
     return found
 
 
@@ -61,6 +68,7 @@ def find_data(recipe, given, resumed, datasets):
         source = Path(given["data"])
     else:
         source = recipe.find(datasets / recipe.CONFIG.recipe) or recipe.simulate(datasets / "simulated" / recipe.CONFIG.recipe)
+    source = source.resolve()  # "." has no name to put into titles
     return source, (source / "simulated.json").exists()
 
 
@@ -93,6 +101,21 @@ def environment(hardware):
         **hardware,
         "packages": {name: _version(name) for name in PACKAGES},
     }
+
+
+def read_title(folder):
+    """What the images of a finished run are called."""
+    return read_json(folder / "scores.json")["title"]
+
+
+def is_series(folder):
+    """Whether a folder is that of a series of runs."""
+    return (folder / "series.json").exists()
+
+
+def to_resume(folder):
+    """The folder to resume for a run: that of its series, if it belongs to one."""
+    return folder.parent if is_series(folder.parent) else folder
 
 
 def save_model(model, path):

@@ -37,6 +37,77 @@ def split_by_group(samples, choose_share, report_share, seed=0):
     return Split(*([s for s in samples if role[s.group] == index] for index in range(len(ROLES))))
 
 
+def hold_out(samples, units, held=None):
+    """Report the samples of one unit, choose by those of the next one (after the last comes the first), fit the others.
+
+    ``units``: name of the unit (specimen, sequence, block of slices) that every sample belongs to; ``held``: the one
+    to report, the last if None. Samples come back with their unit's number, from 1, as their group. Raises
+    ValueError for a unit that is not there and for fewer than three units.
+    """
+    names = list(dict.fromkeys(units))
+    held = names[-1] if held is None else held
+    if held not in names:
+        raise ValueError(f"--hold-out {held}: not among the data, which has {', '.join(names)}.")
+    if len(names) < len(ROLES):
+        raise ValueError(
+            f"The data has only {', '.join(names)}: fitting, choosing and reporting need at least {len(ROLES)} that are "
+            "independent of each other."
+        )
+    numbers = [names.index(unit) + 1 for unit in units]
+    reported = names.index(held) + 1
+    chosen = reported % len(names) + 1
+    grouped = with_groups(samples, numbers, [sample.stratum for sample in samples])
+    return Split(
+        [sample for sample in grouped if sample.group not in (reported, chosen)],
+        [sample for sample in grouped if sample.group == chosen],
+        [sample for sample in grouped if sample.group == reported],
+    )
+
+
+def leave_gap(split, place, gap):
+    """A split without the samples that lie too close to one of another role: report keeps all, then choose, then fit.
+
+    ``place``: a function of a sample that gives its (sequence, number of the frame); fewer than ``gap`` frames in
+    between are too close.
+    """
+
+    def far(samples, others):
+        taken = [place(other) for other in others]
+
+        def close(sample):
+            sequence, frame = place(sample)
+            return any(sequence == other and abs(frame - number) <= gap for other, number in taken)
+
+        return [sample for sample in samples if not close(sample)]
+
+    choose = far(split.choose, split.report)
+    fit = far(split.fit, [*split.report, *choose])
+    if not (fit and choose):
+        raise ValueError(
+            f"Too few frames: with {gap} left out between the roles, {len(fit)} are left to fit and {len(choose)} to choose. "
+            "Add frames or labels."
+        )
+    return Split(fit, choose, split.report)
+
+
+def shuffle(split, seed=0):
+    """The same samples dealt to the same numbers of places at random, whatever leaks: only to show what that does."""
+    samples = [sample for _, members in split.items() for sample in members]
+    dealt = [samples[i] for i in np.random.default_rng(seed).permutation(len(samples))]
+    fit, choose = len(split.fit), len(split.fit) + len(split.choose)
+    return Split(dealt[:fit], dealt[fit:choose], dealt[choose:])
+
+
+def limit_fit(split, count, seed=0):
+    """A split with ``count`` of its samples to fit, drawn at random; None keeps all. ValueError when there are fewer."""
+    if count is None:
+        return split
+    if count > len(split.fit):
+        raise ValueError(f"--fit-images {count}, but there are only {len(split.fit)} images to fit.")
+    kept = np.sort(np.random.default_rng(seed).permutation(len(split.fit))[:count])
+    return dataclasses.replace(split, fit=[split.fit[i] for i in kept])
+
+
 def describe_split(split):
     """How many images and groups there are, and how many images have each role, as a sentence."""
     samples = [sample for _, members in split.items() for sample in members]

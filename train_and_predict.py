@@ -3,24 +3,32 @@
 python train_and_predict.py                                nuclei: your images in datasets/dsb, else simulated ones
 python train_and_predict.py dsb --data stage1_train.zip    nuclei of the Data Science Bowl 2018
 python train_and_predict.py dsb --resume                   go on with an interrupted run
-python train_and_predict.py bbbc005                        particles in simulated fluorescence, counted
+python train_and_predict.py cells --data PhC-C2DH-U373     low-contrast cells, their objects and diameters
+python train_and_predict.py isbi --hold-out all            membranes, every block of slices held out in turn
 python train_and_predict.py --help                         every setting
 """
 
 import logging
 import os
+import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
 
 import run_folder
-from config import parse_command_line
-from data import check_classes, prepare
+import splits
+from config import flag, parse_command_line
+from data import Predicted, check_classes, prepare
 from metrics import fit_threshold, to_masks
-from splits import describe_split
 
 ROOT = Path(__file__).parent
-RECIPES = {"dsb": "nuclei, DSB 2018", "bbbc005": "particles in simulated fluorescence, BBBC005"}
+RECIPES = {
+    "dsb": "nuclei, DSB 2018",
+    "bbbc005": "particles in simulated fluorescence, BBBC005, counted",
+    "cells": "low-contrast cells of the Cell Tracking Challenge, measured",
+    "tomography": "cells in stacks of slices, whole samples held out",
+    "isbi": "membranes in electron microscopy, ISBI 2012",
+}
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # without a GPU, TensorFlow would report that as an error
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on CPUs without AVX-512
@@ -29,9 +37,13 @@ logging.getLogger("absl").setLevel(logging.ERROR)  # grain warns in every worker
 
 def main(arguments=None):
     """Do all that the command line asks for; problems of the user's making end the program with one sentence."""
-    name, given, resume = parse_command_line(RECIPES, arguments)
+    name, given, several, resume = parse_command_line(RECIPES, arguments)
     try:
-        run(name, given, resume)
+        begun = None if resume is None else run_folder.find_run(name, resume, ROOT / "runs")
+        if several or given.get("hold_out") == "all" or (begun and run_folder.is_series(begun)):
+            run_series(name, given, several, begun)
+        else:
+            run(name, given, begun)
     except (ValueError, OSError) as error:
         if os.environ.get("UNET_TRACEBACK"):
             raise
@@ -41,32 +53,98 @@ def main(arguments=None):
         sys.exit(130)
 
 
-def run(name, given, resume):
+def run_series(name, given, values, folder=None):
+    """A run for every combination of the values, or the rest of an interrupted series, then a table and a figure."""
+    import series
+
+    if folder:
+        name, began_with, values = series.read(folder)
+        given = began_with | given
+    else:
+        recipe = import_module(name)
+        held_in_turn = "all" in (given.pop("hold_out", None), *values.get("hold_out", ()))
+        source, simulated = run_folder.find_data(recipe, given, None, ROOT / "datasets")
+        given["data"] = str(source)  # all runs on the same images, also if others come to lie where these were found
+        if held_in_turn:
+            check_used(recipe, {"hold_out"})
+            values = {**values, "hold_out": recipe.hold_outs(recipe.load(source))}
+        series.check(configure(recipe, given, simulated), values)
+        folder = series.start(name, given, values, ROOT / "runs")
+    steps = series.runs(folder, values)
+    for number, (change, run_of_series) in enumerate(steps, 1):
+        if (run_of_series / "scores.json").exists():
+            continue
+        print(f"\nRun {number} of {len(steps)}: {', '.join(f'{key} {value}' for key, value in change.items())}")
+        begun = run_of_series if (run_of_series / "config.json").exists() else None
+        if not begun:
+            shutil.rmtree(run_of_series, ignore_errors=True)  # killed before anything was in it
+        run(name, {**given, **change, "output": str(run_of_series)}, begun)
+    recipe = import_module(name)
+    title = run_folder.read_title(steps[0][1])
+    summary, spread = series.write_results(folder, values, recipe.HEADLINES, title)
+    shown = summary[["run", "runs", *(score for score in recipe.HEADLINES if score in summary)]]
+    print(f"\n{title}\n{shown.to_string(index=False)}\n\n{spread.to_string(index=False)}\nEverything is in {folder}")
+
+
+def configure(recipe, given, simulated):
+    """The settings of a run: the recipe's, with the published ones over them if asked for, and what was given."""
+    check_used(recipe, given)
+    published = recipe.PUBLISHED["settings"] if given.get("as_published") else {}
+    given = {name: value for name, value in given.items() if name != "as_published"}
+    return (recipe.SIMULATED if simulated else recipe.CONFIG).replace(**published).replace(**given)
+
+
+def check_used(recipe, given):
+    """Raise ValueError for a setting that the recipe makes no use of."""
+    for name in recipe.UNUSED:
+        if name in given:
+            raise ValueError(f"{flag(name)} has no effect on {recipe.CONFIG.recipe}; leave it out.")
+
+
+def title_of(recipe, source, published, simulated):
+    """What figures and scores call the images."""
+    if simulated:
+        return f"{recipe.TITLE}, simulated images"
+    if not published:
+        return f"{source.stem}, own images"
+    return recipe.title(source) if hasattr(recipe, "title") else recipe.TITLE
+
+
+def run(name, given, resumed=None):
     """Configuration, data, split, network, fit, predict, score, figures: one run, or the rest of an interrupted one."""
     # Configuration
-    resumed = None if resume is None else run_folder.find_run(name, resume, ROOT / "runs")
     recipe = import_module(name if resumed is None else run_folder.read_config(resumed).recipe)
-    as_published = recipe.PUBLISHED["settings"] if given.pop("as_published", False) else {}
     source, simulated = run_folder.find_data(recipe, given, resumed, ROOT / "datasets")
     if resumed:
-        config = run_folder.read_config(resumed).replace(**given)
+        config = run_folder.read_config(resumed).replace(**{k: v for k, v in given.items() if k == "workers"})
     else:
-        config = (recipe.SIMULATED if simulated else recipe.CONFIG).replace(**as_published).replace(**given)
+        config = configure(recipe, given, simulated)
     unlabelled = recipe.load_unlabelled(source) if hasattr(recipe, "load_unlabelled") else []
     if unlabelled:
-        print(f"{source}: {len(unlabelled)} images without masks; training is on simulated ones, these are only predicted")
-    labelled = recipe.simulate(ROOT / "datasets/simulated" / recipe.CONFIG.recipe) if unlabelled else source
-    simulated = simulated or bool(unlabelled)
+        print(f"{source}: {len(unlabelled)} images without masks, which are only predicted")
+    labelled = source
+    if hasattr(recipe, "has_masks") and not recipe.has_masks(source):
+        labelled, simulated = recipe.simulate(ROOT / "datasets/simulated" / recipe.CONFIG.recipe), True
     published = recipe.is_published(labelled) and not simulated
-    title = recipe.TITLE if published else f"{recipe.TITLE}, simulated images" if simulated else f"{source.stem}, own images"
-    data = {"title": title, "simulated": simulated, "source": labelled.name, "licence": recipe.LICENCE if published else None}
+    title = title_of(recipe, labelled, published, simulated)
     print(f"{title}: {labelled}")
 
     # Data and split
     originals = recipe.split(recipe.load(labelled), config)
+    if config.split == "shuffled":
+        title = f"{title}, shuffled (leaks)"
+        originals = splits.shuffle(originals, config.seed)
+    originals = splits.limit_fit(originals, config.fit_images, config.seed)
+    data = {
+        "title": title,
+        "simulated": simulated,
+        "source": labelled.name,
+        "licence": recipe.LICENCE if published else None,
+        "pixel_size": config.pixel_size or originals.fit[0].pixel_size,
+    }
     samples = originals.map(lambda sample: prepare(sample, config.channels, config.image_scale))
     check_classes([*samples.fit, *samples.choose, *samples.report], config.classes)
-    print(describe_split(samples))
+    print(splits.describe_split(samples))
 
     # Device and network. Imported here, not at the top: --help and a mistake in the data answer at once, and the
     # worker processes, which read this file again, stay free of TensorFlow.
@@ -99,7 +177,7 @@ def run(name, given, resume):
     try:
         history = training.train(model, samples, config, folder)
     except training.InterruptedRunError:
-        print(f"Stopped. To go on: python {Path(__file__).name} {config.recipe} --resume {folder}")
+        print(f"Stopped. To go on: python {Path(__file__).name} {config.recipe} --resume {run_folder.to_resume(folder)}")
         sys.exit(130)
 
     # Predict: the choose set for the threshold, then the report set once
@@ -114,15 +192,19 @@ def run(name, given, resume):
     run_folder.save_model(model, folder / "model.keras")
     reporting.write_predictions(folder / "predictions", originals.report, probabilities, masks, config.classes)
     fitted = {"threshold": threshold, "choose_dice": dice}
-    table, summary = reporting.score(originals.report, masks, config, data, fitted, recipe.STRATUM)
-    reporting.write_figures(folder / "figures", originals, masks, table, history, title, config.classes, recipe.STRATUM)
+    everything = [*originals.fit, *originals.choose, *originals.report]
+    strata = recipe.stratum_names(everything) if hasattr(recipe, "stratum_names") else None
+    kind = {"kind": recipe.STRATUM, "strata": strata}
+    table, summary = reporting.score(originals.report, masks, config, data, fitted, **kind)
+    reporting.write_figures(folder / "figures", originals, masks, table, history, title, config.classes, **kind)
     if hasattr(recipe, "measure"):  # what is peculiar to the recipe
         prepared = [prepare(sample, config.channels, config.image_scale) for sample in unlabelled]
         others = prediction.predict_samples(model, prepared, unlabelled, config, "Predicting images without masks")
         measured = recipe.measure(
-            (originals.choose, to_masks(chosen, threshold, config.classes)),
-            (originals.report, masks),
-            (unlabelled, to_masks(others, threshold, config.classes)),
+            Predicted(originals.choose, chosen, to_masks(chosen, threshold, config.classes)),
+            Predicted(originals.report, probabilities, masks),
+            Predicted(unlabelled, others, to_masks(others, threshold, config.classes)),
+            config,
             title,
         )
         reporting.write_measured(folder, measured)

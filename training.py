@@ -23,10 +23,10 @@ class InterruptedRunError(Exception):
 
 
 def compiled_unet(config, on_gpu=False):
-    """The network of a configuration, compiled with its loss, Adam, and Dice and IoU as metrics."""
+    """The network of a configuration, compiled with its loss, Adam, and Dice and IoU of the foreground as metrics."""
     model = build_unet(
         config.channels,
-        config.classes,
+        config.network_classes,
         config.filters,
         config.depth,
         dropout=config.dropout,
@@ -40,7 +40,7 @@ def compiled_unet(config, on_gpu=False):
     model.compile(
         optimizer=keras.optimizers.Adam(rate),
         loss=PixelLoss(config.loss),
-        weighted_metrics=[Overlap("dice", maps), Overlap("iou", maps)],
+        weighted_metrics=[Overlap(kind, maps, merged=config.border > 0) for kind in ("dice", "iou")],
         # On a CPU, TensorFlow's own kernels are faster than what XLA makes of them (benchmarks/network.py --xla).
         jit_compile="auto" if on_gpu or keras.backend.backend() != "tensorflow" else False,
     )

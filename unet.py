@@ -156,24 +156,28 @@ class PixelLoss(keras.losses.Loss):
 class Overlap(keras.metrics.Metric):
     """Dice or IoU of the foreground, exact over an epoch: pixels are counted, and the ratio is taken at the end.
 
-    With more than two classes, the mean over the classes above 0. Pixels of sample weight 0 do not count. The counts
-    stay exact up to 2**51 pixels: a float32 would lose single pixels from 2**24 on.
+    With more than two classes, the mean over the classes above 0, or with ``merged`` all of them as one. Pixels of
+    sample weight 0 do not count. The counts stay exact up to 2**51 pixels: a float32 would lose single pixels from 2**24
+    on.
     """
 
     BASE = 2**20
 
-    def __init__(self, kind="dice", maps=1, name=None, **kwargs):
+    def __init__(self, kind="dice", maps=1, merged=False, name=None, **kwargs):
         super().__init__(name=name or kind, **kwargs)
-        self.kind, self.maps = kind, maps
+        self.kind, self.maps, self.merged = kind, maps, merged
         # Rows: pixels that are true and predicted, true, predicted. Columns: classes. Counts: high * BASE + low.
-        shape = (3, max(1, maps - 1))
+        shape = (3, 1 if merged else max(1, maps - 1))
         self.low = self.add_variable(shape, "zeros", dtype="int32", name="low")
         self.high = self.add_variable(shape, "zeros", dtype="int32", name="high")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        truth = one_hot(y_true, self.maps)[..., 1:] > 0.5
-        decided = y_pred if self.maps == 1 else ops.one_hot(ops.argmax(y_pred, axis=-1), self.maps)[..., 1:]
-        predicted = decided > 0.5
+        if self.merged:
+            truth, predicted = y_true > 0, with_background(y_pred)[..., :1] < 0.5
+        else:
+            truth = one_hot(y_true, self.maps)[..., 1:] > 0.5
+            decided = y_pred if self.maps == 1 else ops.one_hot(ops.argmax(y_pred, axis=-1), self.maps)[..., 1:]
+            predicted = decided > 0.5
         if sample_weight is not None:
             counted = ops.expand_dims(ops.reshape(sample_weight, ops.shape(truth)[:-1]) > 0, -1)
             truth, predicted = ops.logical_and(truth, counted), ops.logical_and(predicted, counted)

@@ -8,7 +8,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the script sets it
 import numpy as np
 import pytest
 
-import simulate
+import simulate_nuclei
 from config import Config
 from data import Sample
 
@@ -16,7 +16,7 @@ from data import Sample
 @pytest.fixture(scope="session")
 def nuclei_folder(tmp_path_factory):
     """Twelve simulated photographs, 24 images, in Kaggle's layout; read only."""
-    return simulate.nuclei(tmp_path_factory.mktemp("data") / "nuclei", photographs=12, side=128)
+    return simulate_nuclei.nuclei(tmp_path_factory.mktemp("data") / "nuclei", photographs=12, side=128)
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,22 @@
 """BBBC005: names, pairs, the split by scene, counts; simulated cells like the published ones."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tifffile
 from scipy import ndimage
 
 import bbbc005
-import simulate
+import simulate_particles
+from data import Predicted, Sample
+from objects import Separation
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     """Simulated scenes in the layout of the published set; read only."""
-    return simulate.particles(tmp_path_factory.mktemp("data") / "bbbc005", scenes=8)
+    return simulate_particles.particles(tmp_path_factory.mktemp("data") / "bbbc005", scenes=8)
 
 
 @pytest.fixture
@@ -23,6 +27,12 @@ def folder(tmp_path):
             (tmp_path / kind).mkdir(exist_ok=True)
             tifffile.imwrite(tmp_path / kind / name, np.eye(32, dtype=np.uint8) * 255)
     return tmp_path
+
+
+def as_predicted(samples):
+    """A prediction without a border class that is the truth."""
+    masks = [(sample.mask > 0).astype(np.uint8) for sample in samples]
+    return Predicted(samples, [mask[..., None].astype(np.float32) for mask in masks], masks)
 
 
 def test_what_a_name_says():
@@ -40,7 +50,18 @@ def test_images_and_masks_as_read(folder):
     samples = bbbc005.load(folder)
     assert [sample.name[-6:] for sample in samples] == ["w1.TIF", "w2.TIF"]
     assert samples[0].image.shape == (32, 32, 1) and samples[0].image.dtype == np.uint8
-    np.testing.assert_array_equal(samples[0].mask, np.eye(32))
+    np.testing.assert_array_equal(samples[0].mask > 0, np.eye(32))
+
+
+def test_cells_have_the_numbers_that_the_data_gives_or_come_apart_where_narrow(folder):
+    two = np.zeros((32, 32), np.uint8)
+    two[2:14, 2:14], two[2:14, 16:28], two[7:9, 14:16] = 255, 255, 255
+    name = "SIMCEPImages_A01_C1_F1_s01_w1.TIF"
+    tifffile.imwrite(folder / bbbc005.MASKS / name, two)
+    assert bbbc005.load(folder)[0].mask.max() == 2
+    (folder / bbbc005.OBJECTS).mkdir()
+    tifffile.imwrite(folder / bbbc005.OBJECTS / name, np.full((32, 32), 9, np.uint8))
+    assert bbbc005.load(folder)[0].mask.max() == 9
 
 
 def test_an_image_in_focus_without_mask(folder):
@@ -93,13 +114,14 @@ def test_scenes_stay_in_one_role_and_focus_levels_are_shared(published):
 
 def test_simulated_cells_have_the_published_number_area_and_blur():
     rng = np.random.default_rng(0)
-    centres = simulate.scatter_cells(rng, 60, (520, 696))
+    centres = simulate_particles.scatter_cells(rng, 60, (520, 696))
     assert len(centres) == 60
     for stain, area in ((1, 905), (2, 3350)):
-        image, mask = simulate.draw_stain(rng, centres[:1] * 0 + 260, stain, (520, 696))
+        image, labels = simulate_particles.draw_stain(rng, centres[:1] * 0 + 260, stain, (520, 696))
+        mask = labels > 0
         assert mask.sum() == pytest.approx(area, rel=0.3)
         assert image[mask].mean() > 0.3 > 0.05 > image[~ndimage.binary_dilation(mask, iterations=4)].mean()
-        sharp, blurred = simulate.defocus(image, 1), simulate.defocus(image, 48)
+        sharp, blurred = simulate_particles.defocus(image, 1), simulate_particles.defocus(image, 48)
         assert blurred.max() < 0.8 * sharp.max()
         assert blurred.sum(dtype=float) == pytest.approx(sharp.sum(dtype=float), rel=0.1)
 
@@ -107,29 +129,35 @@ def test_simulated_cells_have_the_published_number_area_and_blur():
 def test_true_masks_give_the_true_count(published):
     """Compact cells (w1) touch, and come apart; the neck is fitted on the same masks."""
     samples = [s for s in bbbc005.load(published) if "_F1_" in s.name and s.name.endswith("w1.TIF")]
-    names = [bbbc005.parse_name(sample.name) for sample in samples]
-    masks = [sample.mask for sample in samples]
-    necks = bbbc005.fit_necks(masks, names)
-    table = bbbc005.count_table(masks, names, necks)
+    truth = as_predicted(samples)
+    table = bbbc005.count_table(truth, bbbc005.fit_counts(truth))
     errors = bbbc005.count_errors(table)
     assert errors["images"].sum() == len(samples)
     assert errors["relative"].iloc[0] < 0.05
 
 
 def test_count_errors_by_hand():
-    names = [bbbc005.Name("A01", count, 1, 1, 1) for count in (1, 2)]
-    mask = np.zeros((60, 60), bool)
-    mask[5:20, 5:20] = True
-    table = bbbc005.count_table([mask, mask], names, {1: 1.0})
+    mask = np.zeros((60, 60), np.uint16)
+    mask[5:20, 5:20] = 1
+    names = [f"SIMCEPImages_A01_C{count}_F1_s01_w{stain}.TIF" for stain, count in ((1, 1), (2, 2))]
+    samples = [Sample(name, mask[..., None], mask) for name in names]
+    table = bbbc005.count_table(as_predicted(samples), {1: Separation(1.0)})
     assert table["error"].tolist() == [0, -1]
-    row = bbbc005.count_errors(table).iloc[0]
+    row = bbbc005.count_errors(table.assign(stain=1)).iloc[0]
     assert (row["absolute"], row["relative"], row["bias"]) == (0.5, 0.25, -0.5)
 
 
 def test_measured_tables_figures_and_scores(published):
     samples = bbbc005.load(published)[:8]
-    masks = [sample.mask for sample in samples]
-    measured = bbbc005.measure((samples, masks), (samples, masks), (samples, masks))
-    assert set(measured.tables) == {"counts", "counts_without_masks"}
+    predicted = as_predicted(samples)
+    measured = bbbc005.measure(predicted, predicted, predicted, bbbc005.CONFIG)
+    assert {name for name in measured.tables if "errors" not in name} == {"counts", "counts_without_masks"}
     assert len(measured.tables["counts"]) == 8 and set(measured.figures) == {"counts"}
-    assert measured.scores["errors_of_counts"][0]["images"] > 0
+    assert measured.tables["errors_of_counts"]["images"].sum() == 8
+    assert measured.scores["count_error"] == measured.tables["counts"]["error"].abs().mean()
+
+
+def test_of_very_many_images_without_masks_some_are_predicted(folder, monkeypatch):
+    shutil.rmtree(folder / bbbc005.MASKS)
+    monkeypatch.setattr(bbbc005, "MOST", 1)
+    assert len(bbbc005.load_unlabelled(folder)) == 1

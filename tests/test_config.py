@@ -26,8 +26,13 @@ RECIPES = {"dsb": "nuclei"}
         ({"overlap": 256}, "--overlap 256 must be from 0 to --tile 256"),
         ({"border_weights": True, "loss": "dice"}, "not with --loss dice"),
         ({"views": 9}, "--views is 9; an image has 8 turned and mirrored views"),
-        ({"seed": -1}, "--seed and --workers must be 0 or more"),
+        ({"seed": -1}, "--seed, --workers and --border must be 0 or more"),
         ({"dropout": 1.0}, "--dropout 1 drops everything"),
+        ({"fit_images": 0}, "--fit-images is 0; it must be above 0"),
+        ({"pixel_size": -0.1}, "--pixel-size is -0.1; it must be above 0"),
+        ({"border": 3, "classes": 3}, "--border divides touching objects"),
+        ({"border": 3, "border_weights": True}, "not with --loss dice, --border or more --classes"),
+        ({"split": "random"}, "--split is 'random'; choose one of independent, shuffled"),
     ],
 )
 def test_settings_that_cannot_work(wrong, message):
@@ -51,9 +56,10 @@ def test_every_option_is_read():
     arguments = []
     for item in dataclasses.fields(Config)[1:]:
         default = getattr(Config(), item.name)
+        default = 1 if default is None else default
         arguments += [flag(item.name)] if isinstance(default, bool) else [flag(item.name), str(default)]
-    name, given, resume = parse_command_line(RECIPES, ["dsb", *arguments])
-    assert (name, resume) == ("dsb", None)
+    name, given, several, resume = parse_command_line(RECIPES, ["dsb", *arguments])
+    assert (name, several, resume) == ("dsb", {}, None)
     assert set(given) == {item.name for item in dataclasses.fields(Config)[1:]}
     assert {key: type(value) for key, value in given.items()}["learning_rate"] is float
 
@@ -66,10 +72,15 @@ def test_as_published_is_kept_apart_and_not_for_resuming(capsys):
 
 
 def test_only_what_was_given_is_returned():
-    assert parse_command_line(RECIPES, []) == ("dsb", {}, None)
-    assert parse_command_line(RECIPES, ["--no-normalisation"]) == ("dsb", {"normalisation": False}, None)
-    assert parse_command_line(RECIPES, ["--resume"]) == ("dsb", {}, "")
-    assert parse_command_line(RECIPES, ["dsb", "--resume", "runs/a", "--workers", "3"]) == ("dsb", {"workers": 3}, "runs/a")
+    assert parse_command_line(RECIPES, []) == ("dsb", {}, {}, None)
+    assert parse_command_line(RECIPES, ["--no-normalisation"]) == ("dsb", {"normalisation": False}, {}, None)
+    assert parse_command_line(RECIPES, ["--resume"]) == ("dsb", {}, {}, "")
+    assert parse_command_line(RECIPES, ["dsb", "--resume", "runs/a", "--workers", "3"]) == ("dsb", {"workers": 3}, {}, "runs/a")
+
+
+def test_several_values_are_kept_apart():
+    given = parse_command_line(RECIPES, ["--seed", "0,1", "--loss", "dice,focal", "--epochs", "3", "--data", "a,b"])[1:3]
+    assert given == ({"epochs": 3, "data": "a,b"}, {"seed": [0, 1], "loss": ["dice", "focal"]})
 
 
 @pytest.mark.parametrize(
@@ -78,6 +89,8 @@ def test_only_what_was_given_is_returned():
         (["--colour", "1"], "unrecognized arguments: --colour"),
         (["--epoch", "1"], "unrecognized arguments: --epoch"),
         (["--loss", "hinge"], "invalid choice: 'hinge'"),
+        (["--loss", "dice,hinge"], "invalid choice: 'hinge'"),
+        (["--seed", "1,x"], "invalid int value: '1,x'"),
         (["--epochs", "many"], "invalid int value: 'many'"),
         (["cats"], "no recipe is called 'cats'; choose one of dsb"),
         (["--resume", "a", "--epochs", "3", "--seed", "1"], "takes all settings from the run; remove --epochs, --seed"),

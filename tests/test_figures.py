@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import figures
+from measurements import measure_objects
 
 IMAGE = np.arange(16, dtype=np.uint16).reshape(4, 4, 1) * 4000
 TRUTH = np.array([[1, 1, 0, 0]] * 4)
@@ -73,3 +74,42 @@ def test_every_image_is_a_dot():
 def test_augmentations_stand_beside_each_other():
     figure = figures.augmentations({"none": (IMAGE / 1.0, TRUTH), "flip": (IMAGE[::-1] / 1.0, TRUTH)}, "t")
     assert [axis.get_title() for axis in figure.axes[:2]] == ["none", "flip"]
+
+
+def squares(shift):
+    """Tables of three squares, measured ``shift`` px larger than they are."""
+    labels = np.zeros((60, 60), int)
+    for number, corner in enumerate((2, 20, 40), 1):
+        labels[corner : corner + 8 + number + shift, corner : corner + 8 + number + shift] = number
+    return labels, measure_objects(labels)
+
+
+def test_the_outlines_of_both_are_drawn():
+    truth, found = squares(0)[0], squares(2)[0]
+    figure = figures.outlines([np.zeros((60, 60, 1), np.uint8)], [truth], [found], ["a"], "title")
+    yellow, sky = (layer.get_array() for layer in figure.axes[0].images[1:])
+    assert yellow[2, 2, 3] == 1 and yellow[6, 6, 3] == 0 and sky[12, 12, 3] == 1
+
+
+def test_agreement_shows_the_bias_of_every_quantity():
+    figure = figures.agreement(squares(0)[1], squares(2)[1], "title")
+    panels = {axis.get_title().split(",")[0]: axis for axis in figure.axes}
+    assert {"feret min", "area", "elongation", "orientation"} <= set(panels)
+    assert panels["feret min"].get_legend().get_texts()[0].get_text() == "bias 2"
+
+
+def test_scores_over_the_threshold_name_their_best():
+    table = pd.DataFrame({"threshold": [0.1, 0.2], "v_rand": [0.5, 0.75], "v_info": [0.9, 0.8]})
+    axis = figures.scores_over_threshold(table, 0.2, "title").axes[0]
+    labels = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert labels[:2] == ["V_rand, best 0.750", "V_info, best 0.900"]
+
+
+def test_a_series_shows_runs_means_and_intervals():
+    runs = pd.DataFrame({"run": [2, 2, 4], "dice": [0.5, 0.7, 0.9]})
+    table = pd.DataFrame({"run": [2, 4], "dice": [0.6, 0.9], "dice_low": [0.5, np.nan], "dice_high": [0.7, np.nan]})
+    axis = figures.series(table, {"dice": runs}, "fit_images", "title").axes[0]
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["2", "4"] and axis.get_xlabel() == "fit images"
+    dots, interval = axis.collections
+    assert dots.get_offsets().tolist() == [[0, 0.5], [0, 0.7], [1, 0.9]]
+    assert len(interval.get_segments()) == 1  # a single run has none

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 import leaks
-import simulate
+import simulate_nuclei
 
 
 @pytest.fixture(scope="module")
 def photographs():
     """Four simulated photographs, 256x256, uint8."""
-    modalities = [simulate.MODALITIES[i] for i in (1, 3, 4, 1)]
-    made = [simulate.photograph(np.random.default_rng(i), modality, (256, 256))[0] for i, modality in enumerate(modalities)]
+    modalities = [simulate_nuclei.MODALITIES[i] for i in (1, 3, 4, 1)]
+    made = [
+        simulate_nuclei.photograph(np.random.default_rng(i), modality, (256, 256))[0] for i, modality in enumerate(modalities)
+    ]
     return [(255 * image).astype(np.uint8) for image in made]
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from objects import count_objects, separate
+from data import Predicted, Sample
+from objects import NECKS, divide, fit_separation, separate, separate_by_border
 
 
 def discs(*centres, radius=12, shape=(80, 120)):
@@ -22,21 +23,69 @@ def test_discs_come_apart_where_they_have_a_waist(gap, expected):
 
 def test_a_deeper_neck_divides_less():
     mask = discs((40, 40), (40, 58))
-    assert count_objects(mask, neck=1.0) == 2
-    assert count_objects(mask, neck=5.0) == 1
+    assert separate(mask, neck=1.0).max(initial=0) == 2
+    assert separate(mask, neck=5.0).max(initial=0) == 1
 
 
 def test_what_the_image_cuts_off_is_one_object():
-    assert count_objects(discs((0, 40), (79, 100))) == 2
+    assert separate(discs((0, 40), (79, 100))).max(initial=0) == 2
 
 
 def test_small_objects_are_dropped_and_numbers_stay_in_order():
     mask = discs((20, 20), (60, 90))
     mask[0:2, 100:102] = True
-    assert count_objects(mask) == 3
+    assert separate(mask).max(initial=0) == 3
     labels = separate(mask, least_area=10)
     assert set(np.unique(labels)) == {0, 1, 2}
 
 
 def test_an_empty_mask_holds_nothing():
-    assert count_objects(np.zeros((20, 20), bool)) == 0
+    assert separate(np.zeros((20, 20), bool)).max(initial=0) == 0
+
+
+def touching_pair():
+    """Two squares that touch, 20x20 px each, with the probability of being inside low along their border."""
+    mask = np.zeros((30, 60), bool)
+    mask[5:25, 10:50] = True
+    inside = np.where(mask, 0.95, 0.02)
+    inside[:, 28:32] = 0.2
+    return mask, inside
+
+
+def test_the_border_class_divides_what_touches_and_every_pixel_keeps_an_object():
+    mask, inside = touching_pair()
+    labels = separate_by_border(mask, inside, seed=0.5)
+    assert labels.max() == 2 and ((labels > 0) == mask).all()
+    assert np.bincount(labels.ravel())[1:].tolist() == [400, 400]
+    assert separate_by_border(mask, inside, seed=0.1).max() == 1
+
+
+def test_a_piece_without_a_seed_is_one_object_and_small_ones_and_holes_go():
+    mask, inside = touching_pair()
+    mask[26:30, 0:4], inside[26:30, 0:4] = True, 0.3
+    mask[10, 15] = False
+    labels = separate_by_border(mask, inside, seed=0.5)
+    assert labels.max() == 3 and labels[10, 15] == 0
+    labels = separate_by_border(mask, inside, seed=0.5, least_area=20)
+    assert labels.max() == 2 and labels[10, 15] > 0
+
+
+def test_the_separation_that_finds_the_objects_is_chosen():
+    mask, inside = touching_pair()
+    truth = separate_by_border(mask, inside, 0.5)
+    probability = np.stack([1 - mask, inside, mask - inside], axis=-1)
+    sample = Sample("a", np.zeros((*mask.shape, 1), np.uint8), truth)
+    how = fit_separation(Predicted([sample], [probability], [mask]))
+    assert how.strength in (0.3, 0.5, 0.7, 0.8, 0.9) and how.least_area <= 80
+    assert divide(mask, probability, how).max() == 2
+    by_neck = fit_separation(Predicted([sample], [probability[..., 1:2]], [mask]))
+    assert by_neck.strength in NECKS and divide(mask, probability[..., 1:2], by_neck).max() == 1
+
+
+def test_pieces_that_meet_at_a_corner_both_stay():
+    mask = np.zeros((30, 30), bool)
+    mask[2:14, 2:14], mask[14:26, 14:26] = True, True
+    inside = np.where(mask, 0.9, 0.0)
+    inside[14:, 14:] *= 0.2  # below the seed
+    labels = separate_by_border(mask, inside, seed=0.5)
+    assert ((labels > 0) == mask).all() and labels.max() == 2

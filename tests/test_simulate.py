@@ -1,75 +1,50 @@
-"""Simulated nuclei: exact, repeatable, in Kaggle's layout, and never over somebody's files."""
+"""What all simulations share: a folder is made once, whole, and never over somebody's files."""
 
-import imageio.v3 as iio
 import numpy as np
 import pytest
-from scipy import ndimage
 
-import dsb
 import simulate
 
 
-def test_kaggles_layout(nuclei_folder):
-    folders = [path for path in nuclei_folder.iterdir() if path.is_dir()]
-    assert len(folders) == 24  # every third of twelve photographs gives four crops
-    image = iio.imread(folders[0] / "images" / f"{folders[0].name}.png")
-    assert image.shape[2] == 4 and image.dtype == np.uint8 and (image[..., 3] == 255).all()
-    mask = iio.imread(next((folders[0] / "masks").iterdir()))
-    assert mask.shape == image.shape[:2] and set(np.unique(mask)) <= {0, 255}
-
-
-@pytest.mark.parametrize("modality", simulate.MODALITIES, ids=lambda m: m.name)
-def test_nuclei_differ_from_the_background_as_the_modality_says(modality):
-    image, labels = simulate.photograph(np.random.default_rng(0), modality, (256, 256))
-    assert image.shape == (256, 256, 3) and image.dtype == np.float32
-    assert image.min() >= 0 and image.max() <= 1
-    brighter = image[labels > 0].mean() > image[labels == 0].mean()
-    assert brighter == modality.name.startswith("fluorescence")
-
-
-def test_some_nuclei_touch_and_each_is_one_piece():
-    labels = simulate.draw_nuclei(np.random.default_rng(0), (512, 512), (9, 14), 0.1, touching=0.8)
-    apart = simulate.draw_nuclei(np.random.default_rng(0), (512, 512), (9, 14), 0.1, touching=0.0)
-    pieces, pieces_apart = (ndimage.label(nuclei > 0)[1] / nuclei.max() for nuclei in (labels, apart))
-    assert labels.max() > 20
-    assert pieces < 0.6 < 0.8 < pieces_apart
-    assert all(ndimage.label(labels == number)[1] == 1 for number in range(1, labels.max() + 1))
-
-
-def test_equivalent_radii_are_those_asked_for():
-    labels = simulate.draw_nuclei(np.random.default_rng(0), (512, 512), (10, 12), 0.05, touching=0.0)
-    inner = [
-        n for n in range(1, labels.max() + 1) if n not in np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    ]
-    radii = np.sqrt(np.bincount(labels.ravel())[inner] / np.pi)
-    assert np.median(radii) == pytest.approx(11, abs=0.6)
-
-
-def test_the_same_seed_gives_the_same_images(tmp_path):
-    one, two = (simulate.nuclei(tmp_path / name, photographs=2, side=64, seed=3) for name in "ab")
-    for first, second in zip(dsb.load(one, cache=None), dsb.load(two, cache=None), strict=True):
-        assert first.name == second.name
-        np.testing.assert_array_equal(first.image, second.image)
+def write_names(folder, count):
+    for number in range(count):
+        (folder / f"{number}.txt").write_text("made")
 
 
 def test_a_folder_made_before_is_left_and_one_of_other_settings_replaced(tmp_path):
-    folder = simulate.nuclei(tmp_path / "n", photographs=1, side=64)
+    folder = simulate.make_once(tmp_path / "n", {"count": 1}, write_names)
     stamp = folder.stat().st_mtime_ns
-    simulate.nuclei(folder, photographs=1, side=64)
+    simulate.make_once(folder, {"count": 1}, write_names)
     assert folder.stat().st_mtime_ns == stamp
-    simulate.nuclei(folder, photographs=2, side=64)
-    assert len([path for path in folder.iterdir() if path.is_dir()]) == 5
+    simulate.make_once(folder, {"count": 2}, write_names)
+    assert sorted(path.name for path in folder.iterdir()) == ["0.txt", "1.txt", "simulated.json"]
 
 
 def test_somebodys_files_are_never_replaced(tmp_path):
-    (tmp_path / "mine.png").write_bytes(b"precious")
+    (tmp_path / "0.txt").write_text("precious")
     with pytest.raises(ValueError, match="holds files that this program did not make"):
-        simulate.nuclei(tmp_path, photographs=1, side=64)
-    assert (tmp_path / "mine.png").read_bytes() == b"precious"
+        simulate.make_once(tmp_path, {"count": 1}, write_names)
+    assert (tmp_path / "0.txt").read_text() == "precious"
 
 
-def test_an_interrupted_simulation_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(simulate, "_write_kaggle", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        simulate.nuclei(tmp_path / "n", photographs=1, side=64)
+def test_an_interrupted_simulation_leaves_nothing(tmp_path):
+    def write(folder):
+        write_names(folder, 1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate.make_once(tmp_path / "n", {}, write)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_noise_is_of_unit_strength_and_smooth_along_the_axes_asked_for():
+    noise = simulate.smooth_noise(np.random.default_rng(0), (64, 64), (0, 3))
+    assert noise.dtype == np.float32 and noise.std() == pytest.approx(1)
+    down, along = np.mean(noise[:-1] * noise[1:]), np.mean(noise[:, :-1] * noise[:, 1:])
+    assert abs(down) < 0.3 < 0.9 < along
+
+
+def test_uneven_light_stays_within_its_bounds():
+    light = simulate.illumination(np.random.default_rng(0), (48, 64))
+    assert light.shape == (48, 64) and light.dtype == np.float32
+    assert -0.65 < light.min() < light.max() < 0.65

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from data import ROLES, Sample
-from splits import split_by_group, with_groups
+from data import ROLES, Sample, Split
+from splits import hold_out, leave_gap, limit_fit, shuffle, split_by_group, with_groups
 
 IMAGE, MASK = np.zeros((1, 1, 1), np.uint8), np.zeros((1, 1), np.uint8)
 
@@ -64,3 +64,60 @@ def test_three_groups_fill_three_roles():
 def test_two_groups_are_too_few():
     with pytest.raises(ValueError, match="5 images in 2 independent groups"):
         split_by_group(make([0, 0, 0, 1, 1], [0] * 5), 0.15, 0.2)
+
+
+def slices(count):
+    return [Sample(f"a_{i}_x", IMAGE, MASK) for i in range(count)]
+
+
+def names(samples):
+    return [int(sample.name.split("_")[1]) for sample in samples]
+
+
+def test_one_unit_reports_the_next_chooses_the_others_fit():
+    units = ["7", "7", "8", "9", "9", "10"]
+    split = hold_out(slices(6), units, "9")
+    assert [names(members) for _, members in split.items()] == [[0, 1, 2], [5], [3, 4]]
+    assert [sample.group for sample in split.report] == [3, 3]
+    last = hold_out(slices(6), units)
+    assert [names(members) for _, members in last.items()] == [[2, 3, 4], [0, 1], [5]]
+
+
+def test_a_unit_that_is_not_there_and_too_few_units():
+    with pytest.raises(ValueError, match="--hold-out 5: not among the data, which has 7, 8, 9"):
+        hold_out(slices(3), ["7", "8", "9"], "5")
+    with pytest.raises(ValueError, match="The data has only 7, 8: fitting, choosing and reporting need at least 3"):
+        hold_out(slices(3), ["7", "8", "8"])
+
+
+def test_a_gap_keeps_all_of_report_and_only_counts_frames_of_one_sequence():
+    frames = slices(9)
+    split = Split(frames[0:4], frames[4:7], frames[7:9])
+
+    def place(sample):
+        return sample.name[0], int(sample.name.split("_")[1])
+
+    assert [names(members) for _, members in leave_gap(split, place, 1).items()] == [[0, 1, 2], [4, 5], [7, 8]]
+    assert [names(members) for _, members in leave_gap(split, place, 2).items()] == [[0, 1], [4], [7, 8]]
+    other = leave_gap(split, lambda sample: (sample.name, 0), 2)
+    assert len(other.fit) == 4
+    with pytest.raises(ValueError, match="with 3 left out between the roles, 4 are left to fit and 0 to choose"):
+        leave_gap(split, place, 3)
+
+
+def test_a_shuffled_split_holds_the_same_samples_and_sizes():
+    frames = slices(30)
+    split = shuffle(Split(frames[:18], frames[18:24], frames[24:]), seed=0)
+    assert [len(members) for _, members in split.items()] == [18, 6, 6]
+    assert sorted(names(split.fit + split.choose + split.report)) == list(range(30))
+    assert max(names(split.fit)) > 23
+
+
+def test_a_limited_fit_set_is_drawn_at_random_and_keeps_the_others():
+    frames = slices(12)
+    split = Split(frames[:10], frames[10:11], frames[11:])
+    drawn = [names(limit_fit(split, 4, seed).fit) for seed in range(3)]
+    assert all(len(set(chosen)) == 4 and set(chosen) <= set(range(10)) for chosen in drawn) and len(set(map(tuple, drawn))) > 1
+    assert limit_fit(split, None) is split and limit_fit(split, 4).report == split.report
+    with pytest.raises(ValueError, match="--fit-images 11, but there are only 10 images to fit"):
+        limit_fit(split, 11)

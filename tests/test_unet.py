@@ -150,6 +150,15 @@ def test_overlap_of_several_classes_is_their_mean():
     assert float(metric.result()) == pytest.approx(2 / 3)  # class 1: 2/3, class 2: 2/3
 
 
+def test_merged_classes_are_one_foreground():
+    """Inside taken for border is no mistake of the foreground; 0.3 + 0.3 of any foreground is."""
+    metric = Overlap("dice", maps=3, merged=True)
+    truth = np.array([1, 1, 2, 0]).reshape(1, 2, 2, 1)
+    shares = np.array([[0.1, 0.1, 0.8], [0.2, 0.8, 0], [0.3, 0.4, 0.3], [0.4, 0.3, 0.3]]).reshape(1, 2, 2, 3)
+    metric.update_state(truth, shares)
+    assert float(metric.result()) == pytest.approx(6 / 7)  # three of three found, one too many
+
+
 def test_a_tiny_network_overfits_two_images(discs):
     keras.utils.set_random_seed(0)
     samples = discs(2)

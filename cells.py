@@ -1,0 +1,177 @@
+"""Low-contrast cells: few annotated images, touching cells, their diameters.
+
+Source    Cell Tracking Challenge, DIC-C2DH-HeLa and PhC-C2DH-U373 (Maska et al. 2014, Ulman et al. 2017)
+Command   python train_and_predict.py cells --data PhC-C2DH-U373
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+import ctc
+import figures
+import simulate_cells
+import splits
+from config import Config
+from data import Measured
+from matching import match_all, object_scores
+from measurements import agreement, measure_objects
+from objects import divide, fit_separation
+
+TITLE = "Low-contrast cells"
+LICENCE = ctc.LICENCE
+STRATUM = "label_kind"
+UNUSED = ("choose_share", "report_share")
+HEADLINES = ("dice_mean", "seg", "object_iou")
+BLOCKS = 5  # of neighbouring frames
+GAP = 5  # frames left out between roles
+CHOOSE = 10  # frames at most; the others are near-copies of these
+CONFIG = Config(recipe="cells", filters=16, dropout=0.2, augment=0.5, border=3, epochs=24, steps=25, views=8)
+SIMULATED = CONFIG.replace(filters=8, tile=128, overlap=32, epochs=8, steps=24, learning_rate=3e-3, views=1)
+PUBLISHED = {
+    "settings": {"filters": 64, "dropout": 0.5, "augment": 1.0, "border": 0, "batch_size": 1, "epochs": 100, "steps": 10,
+                 "tile": 512, "learning_rate": 1e-4, "schedule": "constant", "loss": "cross_entropy", "normalisation": False},
+    "scores": {"IoU on PhC-C2DH-U373": 0.9203, "IoU on DIC-C2DH-HeLa": 0.7756},
+}  # fmt: skip
+
+
+def find(folder):
+    """The data set that a user has put into ``datasets/cells``, or None; ValueError when there are several."""
+    found = ctc.datasets(folder)
+    if len(found) > 1:
+        raise ValueError(f"{folder}: holds {', '.join(path.name for path in found)}; say which one with --data.")
+    return found[0] if found else None
+
+
+def is_published(source):
+    """Whether data is one of the published sets, by its name."""
+    return source.name in ctc.PUBLISHED
+
+
+def title(source):
+    """What figures call one of the published sets."""
+    return f"{TITLE}, {source.name}"
+
+
+def simulate(folder):
+    """Simulated cells in the same layout."""
+    return simulate_cells.low_contrast_cells(folder)
+
+
+def load(source):
+    """Read every labelled frame, see ``ctc.load``."""
+    if not ctc.is_dataset(source):
+        raise ValueError(f"{source}: not a data set of the Cell Tracking Challenge; expected folders 01 and 01_GT in it.")
+    return ctc.load(source)
+
+
+def hold_outs(samples):
+    """The names that ``--hold-out`` takes: the labelled sequences, or blocks of frames, from 1, if there is only one."""
+    return sorted(set(_units(samples)))
+
+
+def split(samples, config):
+    """One sequence to report, a block of frames of another to choose, the rest to fit, with gaps of ``GAP`` frames.
+
+    Of a single sequence one block of frames is reported, and the next one chooses. Unless ``config.hold_out`` says
+    which, it is the last of those with most gold labels.
+    """
+    samples = ctc.choose_labels(samples, config.labels)
+    names = hold_outs(samples)
+    if config.hold_out not in (None, *names):
+        raise ValueError(f"--hold-out {config.hold_out}: not among the data, which has {', '.join(names)}.")
+    held = config.hold_out or _most_gold(samples)
+    parts = splits.leave_gap(splits.hold_out(samples, _units(samples, held), held), ctc.place, GAP)
+    if not any(sample.mask.any() for sample in parts.report):
+        raise ValueError(f"No frame of {held} has a labelled cell to report; choose another --hold-out.")
+    return replace(parts, choose=_spread(parts.choose, CHOOSE))
+
+
+def stratum_names(_samples):
+    """{stratum: what the labels are}."""
+    return ctc.LABELS
+
+
+def measure(choose, report, _unlabelled, config, title=TITLE):
+    """Objects, how well they are found, and their sizes and shapes beside those of the truth.
+
+    How masks are divided is fitted on the choose set. Scores are those of the gold labels where the report set has
+    any, else of the silver ones. Compared are cells that touch no image border and are found with an IoU of at least
+    0.5.
+    """
+    how = fit_separation(choose)
+    objects = [divide(*pair, how) for pair in zip(report.masks, report.probabilities, strict=True)]
+    matches = match_all(report.samples, objects)
+    kinds = pd.DataFrame(
+        [
+            {STRATUM: ctc.LABELS[kind], "images": part["name"].nunique(), "cells": len(part), **object_scores(part)}
+            for kind, part in matches.groupby("stratum")
+        ]
+    )
+    sizes = [config.pixel_size or sample.pixel_size for sample in report.samples]
+    true = _measure_all(report.samples, [sample.mask for sample in report.samples], sizes)
+    found = _measure_all(report.samples, objects, sizes)
+    pairs = compared(matches, true, found)
+    tables = {"objects": kinds, "measurements": found, "measurements_of_truth": true}
+    drawn = figures.outlines(
+        *(_spread(column, 3) for column in _columns(report.samples, objects)),
+        f"{title}: true and predicted cells of the report set",
+    )
+    pictures = {"objects": drawn}
+    if len(pairs[0]) > 1:
+        tables["agreement"] = agreement(*pairs)
+        pictures["agreement"] = figures.agreement(*pairs, f"{title}: measured on the prediction and on the truth")
+    scores = {name: float(kinds[name].iloc[0]) for name in ("seg", "object_iou", "found")}
+    scores["separation"] = how._asdict()
+    return Measured(scores, tables, pictures, {"objects": np.stack(objects).astype(np.uint16)})
+
+
+def compared(matches, true, found):
+    """The rows of two measurement tables that are the same cell, in the same order: (true, found)."""
+    pairs = matches[matches["iou"] >= 0.5][["name", "label", "predicted"]]
+    whole = [table[~table["touches_border"].astype(bool)] for table in (true, found)]
+    pairs = pairs.merge(whole[0], on=["name", "label"])[["name", "label", "predicted"]]
+    pairs = pairs.merge(whole[1].rename(columns={"label": "predicted"})[["name", "predicted"]], on=["name", "predicted"])
+    return (
+        pairs[["name", "label"]].merge(true, on=["name", "label"]),
+        pairs[["name", "predicted"]].merge(found.rename(columns={"label": "predicted"}), on=["name", "predicted"]),
+    )
+
+
+def _most_gold(samples):
+    names = hold_outs(samples)
+    gold = dict.fromkeys(names, 0)
+    for sample, unit in zip(samples, _units(samples), strict=True):
+        gold[unit] += sample.stratum == ctc.GOLD
+    return max(reversed(names), key=gold.get)
+
+
+def _units(samples, held=None):
+    """Name of every sample's unit: the sequence, or blocks of frames of a single one; and of those not held out."""
+    places = [ctc.place(sample) for sample in samples]
+    sequences = sorted({sequence for sequence, _ in places})
+    units = []
+    for sequence, frame in places:
+        frames = [number for name, number in places if name == sequence]
+        block = str(frames.index(frame) * BLOCKS // len(frames) + 1)
+        divided = f"{sequence} block {block}" if held not in (None, sequence) else sequence
+        units.append(block if len(sequences) == 1 else divided)
+    return units
+
+
+def _measure_all(samples, labels, sizes):
+    tables = [
+        measure_objects(label, size).assign(name=sample.name)
+        for sample, label, size in zip(samples, labels, sizes, strict=True)
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _columns(samples, objects):
+    return [s.image for s in samples], [s.mask for s in samples], objects, [s.name for s in samples]
+
+
+def _spread(items, count):
+    """At most ``count`` of the items, evenly spaced."""
+    return [items[i] for i in np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)]

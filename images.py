@@ -1,0 +1,138 @@
+"""Reading image files of any bit depth, and the checks on what they hold."""
+
+import io
+from pathlib import Path
+
+import cv2
+import imageio.v3 as iio
+import numpy as np
+import tifffile
+
+IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+# In TIFF's units of resolution, the inch and the centimetre, and in the names that ImageJ has for the micrometre.
+MICROMETRES = {2: 25_400.0, 3: 10_000.0, "micron": 1.0, "microns": 1.0, "um": 1.0, "µm": 1.0, "\\u00B5m": 1.0}
+COARSEST = 40.0  # µm per px; larger ones are the 72 or 300 dots per inch of screens and printers
+
+
+def read_image(source, name=None):
+    """Read PNG, TIFF, JPEG or BMP from a path or from bytes; (H, W) or (H, W, C), dtype as stored.
+
+    Raises ValueError that names the file when it is unreadable, truncated, of another format, or a stack.
+    """
+    name = str(name or source)
+    pages = read_pages(source, name)
+    if len(pages) > 1:
+        raise ValueError(f"{name}: holds {len(pages)} pages; one image was expected. Save each page as a file of its own.")
+    return pages[0, ..., 0] if pages.shape[-1] == 1 else pages[0]
+
+
+def as_image(array, name):
+    """What was read as (H, W) or (H, W, C) as a Sample takes it: (H, W, C), uint8, uint16 or float32, without alpha.
+
+    One bit per pixel becomes 0/255; other integers become float32. Raises ValueError for values that are not numbers.
+    """
+    array = array[..., None] if array.ndim == 2 else array
+    array = array[..., :-1] if array.shape[2] in (2, 4) else array
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * 255
+    elif array.dtype not in (np.uint8, np.uint16, np.float32):
+        if array.dtype.kind not in "iuf":
+            raise ValueError(f"{name}: holds {array.dtype} values, expected whole numbers or fractions.")
+        array = array.astype(np.float32)
+    return np.ascontiguousarray(array)
+
+
+def read_stack(path):
+    """Read a TIFF of gray pages: (pages, H, W), dtype as stored.
+
+    Raises ValueError that names the file for one with colour, and for one that cannot be read.
+    """
+    pages = read_pages(path, str(path), channels="S")
+    if pages.shape[-1] > 1:
+        raise ValueError(
+            f"{path}: its pages have {pages.shape[-1]} channels (RGB by mistake?); expected gray ones. Convert it, in "
+            "ImageJ by Image > Type > 8-bit."
+        )
+    return pages[..., 0]
+
+
+def read_pages(source, name, channels="SC"):
+    """Read every page of an image file: (pages, H, W, C), dtype as stored; formats other than TIFF have one page.
+
+    ``channels``: the TIFF axes that hold colours; "S" reads the channels of an ImageJ stack as pages.
+    """
+    suffix = Path(name).suffix.lower()
+    if suffix not in IMAGE_SUFFIXES:
+        raise ValueError(f"{name}: not an image this program reads ({', '.join(IMAGE_SUFFIXES)}).")
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        if suffix not in (".tif", ".tiff"):
+            image = iio.imread(stream, plugin="pillow")
+            return image.reshape(1, *image.shape[:2], -1)
+        with tifffile.TiffFile(stream) as file:
+            kinds, axes, array = len(file.series), file.series[0].axes, file.series[0].asarray()
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # every decoder has its own exceptions; all mean the same to the user
+        raise ValueError(f"{name}: unreadable or truncated image ({error}); fetch it again or remove it.") from error
+    if kinds > 1:
+        raise ValueError(f"{name}: holds {kinds} images of different sizes or kinds; save each as a file of its own.")
+    return _to_pages(array, axes, channels)
+
+
+def _to_pages(array, axes, channels):
+    """An array with the axes that tifffile names as (pages, H, W, C)."""
+    channel = next((axes.index(letter) for letter in channels if letter in axes), None)
+    if channel is None:
+        array, channel = array[..., None], array.ndim
+    array = np.moveaxis(array, channel, -1)  # (S, Y, X) -> (Y, X, S), when colours were stored one after the other
+    return array.reshape(-1, *array.shape[-3:])
+
+
+def read_pixel_size(path):
+    """Edge of a pixel in µm as a TIFF's resolution tags say, or None where they do not say it."""
+    with tifffile.TiffFile(path) as file:
+        tags = file.pages[0].tags
+        unit = (file.imagej_metadata or {}).get("unit") or (tags["ResolutionUnit"].value if "ResolutionUnit" in tags else 1)
+        if unit not in MICROMETRES or "XResolution" not in tags:
+            return None
+        pixels, per = tags["XResolution"].value
+    size = MICROMETRES[unit] * per / pixels if pixels and per else np.inf
+    return size if size < COARSEST else None
+
+
+def binary_mask(values, name):
+    """Read (H, W) values as foreground and background: bool.
+
+    0/1 and 0/255 are both right (also as colour with equal channels). Raises ValueError naming the file for others.
+    """
+    if values.ndim == 3:
+        colours = values[..., : max(1, values.shape[2] - (values.shape[2] in (2, 4)))]
+        if (colours != colours[..., :1]).any():
+            raise ValueError(f"{name}: a coloured mask; expected one channel of 0 and 1, or of 0 and 255.")
+        values = colours[..., 0]
+    highest = values.max(initial=0)
+    if highest not in (0, 1, 255) or ((values != 0) & (values != highest)).any():
+        found = ", ".join(str(value) for value in np.unique(values)[:6])
+        raise ValueError(f"{name}: mask values {found}; a binary mask holds 0 and 1, or 0 and 255.")
+    return values != 0
+
+
+def to_channels(image, channels, name="image"):
+    """Convert (H, W) or (H, W, C) to (H, W, channels); the alpha channel of RGBA and gray-alpha is dropped.
+
+    Colour becomes gray by the luminance weights of ITU-R BT.601. Raises ValueError for a count that cannot be made.
+    """
+    image = image[..., None] if image.ndim == 2 else image
+    found = image.shape[2]
+    if channels == found:
+        return image
+    if found in (2, 4):
+        image = image[..., : found - 1]
+    if channels == image.shape[2]:
+        return np.ascontiguousarray(image)
+    if channels == 1 and image.shape[2] == 3:
+        return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+    if channels == 3 and image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    raise ValueError(f"{name}: has {found} channels, cannot be made into {channels}; set --channels {found} or convert it.")

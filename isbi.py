@@ -1,0 +1,142 @@
+"""ISBI 2012: membranes in electron microscopy.
+
+Source    ISBI 2012 segmentation challenge, Drosophila larva ventral nerve cord, 30 slices of 512x512 px, 4x4x50 nm
+          (Arganda-Carreras et al. 2015)
+Command   python train_and_predict.py isbi
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import figures
+import simulate_membranes
+import splits
+from config import Config
+from data import Measured, Sample
+from images import as_image, binary_mask, read_stack
+from metrics import foreground
+from partitions import cells_after_thinning, cells_of_truth, v_info, v_rand
+
+TITLE = "ISBI 2012 membranes"
+LICENCE = "the challenge's own terms (research); cite Arganda-Carreras et al. 2015"
+STRATUM = "block"
+UNUSED = ("choose_share", "report_share", "labels")
+HEADLINES = ("v_rand", "v_info", "v_rand_at_fitted_threshold")
+BLOCKS = 5  # of neighbouring slices, one each to report and to choose
+GAP = 1  # slices left out between roles
+SIDE = (512, 512)  # px, of the published slices
+THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))  # as the challenge's script
+CONFIG = Config(recipe="isbi", filters=16, dropout=0.2, augment=0.5, epochs=24, steps=25, views=8)
+SIMULATED = CONFIG.replace(filters=8, tile=128, overlap=32, epochs=8, steps=24, learning_rate=3e-3, views=1)
+PUBLISHED = {
+    "settings": {"filters": 64, "tile": 512, "batch_size": 2, "steps": 300, "epochs": 200, "learning_rate": 1e-4,
+                 "schedule": "constant", "loss": "cross_entropy", "normalisation": False, "views": 1},
+    "scores": {"V_rand": 0.97276, "V_info": 0.98662, "best Keras network V_rand": 0.9641, "best Keras network V_info": 0.9805,
+               "best of all V_rand": 0.98680, "best of all V_info": 0.99144},
+}  # fmt: skip
+IMAGES, LABELS, TEST = "train-volume.tif", "train-labels.tif", "test-volume.tif"
+
+
+def find(folder):
+    """The data that a user has put into ``datasets/isbi``, or None."""
+    return folder if (folder / IMAGES).exists() else None
+
+
+def is_published(source):
+    """Whether data is the published set, by the size of its slices, or simulated: other volumes have the same names."""
+    return read_stack(source / IMAGES).shape[1:] == SIDE and not (source / "simulated.json").exists()
+
+
+def simulate(folder):
+    """Simulated membranes in the same layout."""
+    return simulate_membranes.membranes(folder)
+
+
+def load(source):
+    """Read ``train-volume.tif`` and ``train-labels.tif`` as Samples, one per slice, whose masks number the cells.
+
+    Images are (H, W, 1) as read; labels are above 0 inside cells and 0 on membranes. Raises ValueError that names the
+    file when the two have other numbers of slices, or one is not a stack of gray slices.
+    """
+    images, labels = _read(source, IMAGES), _read(source, LABELS)
+    if len(images) != len(labels):
+        raise ValueError(f"{source / LABELS}: has {len(labels)} slices, {IMAGES} has {len(images)}; they must be equal.")
+    if labels.shape != images.shape:
+        raise ValueError(f"{source / LABELS}: slices of {labels.shape[1:]} px, {IMAGES} has {images.shape[1:]} px.")
+    masks = [cells_of_truth(binary_mask(label, f"{source / LABELS}, slice {i}")) for i, label in enumerate(labels)]
+    for number, mask in enumerate(masks):
+        if not mask.any():
+            raise ValueError(f"{source / LABELS}, slice {number}: holds no cell, only membrane; remove the slice or mend it.")
+    pairs = enumerate(zip(images, masks, strict=True))
+    return [Sample(f"slice_{i:03d}", as_image(image, IMAGES), mask) for i, (image, mask) in pairs]
+
+
+def load_unlabelled(source):
+    """The slices of ``test-volume.tif`` as Samples whose masks are zeros; none where there is no such file."""
+    if not (Path(source) / TEST).exists():
+        return []
+    stack = _read(source, TEST)
+    return [Sample(f"test_{i:03d}", as_image(image, TEST), np.zeros(image.shape, np.uint16)) for i, image in enumerate(stack)]
+
+
+def hold_outs(_samples):
+    """The names that ``--hold-out`` takes: the blocks, from 1."""
+    return [str(block + 1) for block in range(BLOCKS)]
+
+
+def split(samples, config):
+    """One block of neighbouring slices to report, the next one to choose, the others to fit, with gaps of ``GAP``."""
+    if len(samples) < BLOCKS:
+        raise ValueError(f"{IMAGES}: has {len(samples)} slices; {BLOCKS} blocks of neighbouring ones need at least {BLOCKS}.")
+    blocks = [number for number, part in enumerate(np.array_split(range(len(samples)), BLOCKS), 1) for _ in part]
+    grouped = splits.with_groups(samples, blocks, blocks)
+    parts = splits.hold_out(grouped, list(map(str, blocks)), config.hold_out)
+    return splits.leave_gap(parts, lambda sample: ("volume", int(sample.name.split("_")[1])), GAP)
+
+
+def measure(choose, report, unlabelled, config, title=TITLE):
+    """The challenge's scores of the report set, and its submission for the test volume.
+
+    ``v_rand`` and ``v_info`` are the best over ``THRESHOLDS``, as the challenge takes them; beside them stand those at
+    the threshold with the best V_rand of the choose set. ``pixel_error`` is the share of wrong pixels there.
+    """
+    fitted = threshold_table(choose).set_index("threshold")["v_rand"].idxmax()
+    table = threshold_table(report)
+    honest = table.set_index("threshold").loc[fitted]
+    scores = {
+        "v_rand": float(table["v_rand"].max()),
+        "v_info": float(table["v_info"].max()),
+        "membrane_threshold": float(fitted),
+        **{f"{name}_at_fitted_threshold": float(honest[name]) for name in ("v_rand", "v_info", "pixel_error")},
+    }
+    curves = figures.scores_over_threshold(table, float(fitted), f"{title}: scores of the report set over the threshold")
+    stacks = {}
+    if unlabelled.samples:
+        stacks["submission"] = np.stack([foreground(p) for p in unlabelled.probabilities]).astype(np.float32)
+    return Measured(scores, {"thresholds": table}, {"v_rand": curves}, stacks)
+
+
+def threshold_table(predicted):
+    """Mean per slice of V_rand, V_info and pixel error at each of ``THRESHOLDS`` on the membrane's probability: DataFrame."""
+    rows = []
+    for threshold in THRESHOLDS:
+        scores = [
+            _slice_scores(sample.mask, 1 - foreground(probability) > threshold)
+            for sample, probability in zip(predicted.samples, predicted.probabilities, strict=True)
+        ]
+        rows.append([threshold, *np.mean(scores, axis=0)])
+    return pd.DataFrame(rows, columns=["threshold", "v_rand", "v_info", "pixel_error"])
+
+
+def _slice_scores(truth, membrane):
+    cells = cells_after_thinning(membrane)
+    return v_rand(truth, cells), v_info(truth, cells), float(((truth == 0) != membrane).mean())
+
+
+def _read(source, name):
+    path = Path(source) / name
+    if not path.exists():
+        raise ValueError(f"{path}: is not there; expected {IMAGES} and {LABELS}, and {TEST} if you have it.")
+    return read_stack(path)

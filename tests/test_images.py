@@ -1,0 +1,154 @@
+"""Image files of every depth and kind, stacks, and files that are refused by name."""
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tifffile
+
+from images import as_image, binary_mask, read_image, read_pixel_size, read_stack, to_channels
+
+RGBA = np.array([[[255, 0, 0, 255], [10, 10, 10, 255]]], np.uint8)
+
+
+def test_colour_becomes_gray_by_luminance_and_alpha_is_dropped():
+    assert to_channels(RGBA, 1)[..., 0].tolist() == [[76, 10]]  # 0.299 * 255
+    assert to_channels(RGBA, 3).tolist() == RGBA[..., :3].tolist()
+    assert to_channels(RGBA, 4) is RGBA
+    assert to_channels(np.array([[7]]), 3).tolist() == [[[7, 7, 7]]]
+
+
+def test_channels_that_cannot_be_made_are_refused():
+    with pytest.raises(ValueError, match="stack.tif: has 5 channels, cannot be made into 3"):
+        to_channels(np.zeros((2, 2, 5)), 3, "stack.tif")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+def test_images_come_back_as_stored(tmp_path, suffix):
+    image = np.random.default_rng(0).integers(0, 255, (5, 7, 3), dtype=np.uint8)
+    iio.imwrite(tmp_path / f"a{suffix}", image)
+    np.testing.assert_array_equal(read_image(tmp_path / f"a{suffix}"), image)
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "deflate", "zstd"])
+def test_sixteen_bit_and_compressed_tiff(tmp_path, compression):
+    image = np.random.default_rng(0).integers(0, 65535, (9, 8), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", image, compression=compression)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), image)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("kept", [0, 20, 0.6])
+def test_a_truncated_image_is_refused_by_name(tmp_path, suffix, kept):
+    path = tmp_path / f"cell7{suffix}"
+    iio.imwrite(path, np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
+    with pytest.raises(ValueError, match=rf"cell7\{suffix}: unreadable or truncated"):
+        read_image(path)
+
+
+def test_a_file_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match=r"notes\.txt: not an image this program reads"):
+        read_image(b"hello", "notes.txt")
+
+
+@pytest.mark.parametrize("values", [[0, 1, 1], [0, 255, 255], [0, 0, 0], [1, 1, 1], [False, True, True]])
+def test_masks_of_0_and_1_and_of_0_and_255_are_right(values):
+    assert binary_mask(np.array([values]), "m.png").tolist() == [[bool(value) for value in values]]
+
+
+def test_a_gray_mask_stored_as_colour_is_right():
+    mask = np.array([[[255, 255, 255, 255], [0, 0, 0, 255]]], np.uint8)
+    assert binary_mask(mask, "m.png").tolist() == [[True, False]]
+
+
+def test_other_mask_values_are_refused():
+    with pytest.raises(ValueError, match=r"m\.png: mask values 0, 128, 255; a binary mask holds"):
+        binary_mask(np.array([[0, 128, 255]]), "m.png")
+    with pytest.raises(ValueError, match=r"m\.png: a coloured mask"):
+        binary_mask(RGBA, "m.png")
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "lzw"}, {"metadata": {"axes": "ZYX"}}])
+def test_every_page_of_a_stack_is_read(tmp_path, options):
+    stack = np.arange(4 * 5 * 6, dtype=np.uint16).reshape(4, 5, 6)
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", **options)
+    np.testing.assert_array_equal(read_stack(tmp_path / "a.tif"), stack)
+    with pytest.raises(ValueError, match=r"a\.tif: holds 4 pages; one image was expected"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_an_imagej_stack_without_axes_is_one_of_pages(tmp_path):
+    """ImageJ calls them channels."""
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((7, 5, 6), np.uint8), imagej=True)
+    assert read_stack(tmp_path / "a.tif").shape == (7, 5, 6)
+
+
+def test_a_stack_of_one_slice(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.eye(5, dtype=np.uint8))
+    assert read_stack(tmp_path / "a.tif").shape == (1, 5, 5)
+
+
+@pytest.mark.parametrize("shape", [(5, 6, 3), (4, 5, 6, 3)])
+def test_a_stack_that_is_rgb_by_mistake(tmp_path, shape):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros(shape, np.uint8), photometric="rgb")
+    with pytest.raises(ValueError, match=r"a\.tif: its pages have 3 channels \(RGB by mistake\?\)"):
+        read_stack(tmp_path / "a.tif")
+
+
+def test_colours_stored_one_after_the_other(tmp_path):
+    image = np.arange(3 * 5 * 6, dtype=np.uint8).reshape(3, 5, 6)
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", planarconfig="separate")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), np.moveaxis(image, 0, -1))
+
+
+def test_pages_of_different_sizes(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(np.zeros((5, 6), np.uint8))
+        file.write(np.zeros((7, 6), np.uint8))
+    with pytest.raises(ValueError, match=r"a\.tif: holds 2 images of different sizes or kinds"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("resolution", "unit", "expected"),
+    [((52631.6, 52631.6), "CENTIMETER", 0.19), ((50800, 50800), "INCH", 0.5), ((72, 72), "INCH", None), ((5, 5), "NONE", None)],
+)
+def test_the_pixel_size_that_a_tiff_states(tmp_path, resolution, unit, expected):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 6), np.uint8), resolution=resolution, resolutionunit=unit)
+    assert read_pixel_size(tmp_path / "a.tif") == (pytest.approx(expected, rel=1e-3) if expected else None)
+
+
+def test_jpeg_is_read_alone_and_inside_a_tiff(tmp_path):
+    image = np.full((16, 24, 3), (200, 100, 50), np.uint8)
+    iio.imwrite(tmp_path / "a.jpg", image, quality=95)
+    tifffile.imwrite(tmp_path / "a.tif", image, compression="jpeg", photometric="rgb")
+    for name in ("a.jpg", "a.tif"):
+        np.testing.assert_allclose(read_image(tmp_path / name), image, atol=4)
+
+
+def test_the_pixel_size_that_imagej_states(tmp_path):
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.zeros((5, 6), np.uint8), imagej=True, resolution=(4, 4), metadata={"unit": "micron"}
+    )
+    assert read_pixel_size(tmp_path / "a.tif") == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("array", "shape", "dtype", "value"),
+    [
+        (np.ones((4, 5), bool), (4, 5, 1), np.uint8, 255),
+        (np.full((4, 5, 4), 7, np.uint16), (4, 5, 3), np.uint16, 7),
+        (np.full((4, 5, 2), 7, np.uint8), (4, 5, 1), np.uint8, 7),
+        (np.full((4, 5), -3, np.int32), (4, 5, 1), np.float32, -3),
+        (np.full((4, 5), 0.5), (4, 5, 1), np.float32, 0.5),
+    ],
+)
+def test_what_a_sample_takes(array, shape, dtype, value):
+    image = as_image(array, "a.tif")
+    assert image.shape == shape and image.dtype == dtype and (image == value).all()
+
+
+def test_values_that_are_no_numbers():
+    with pytest.raises(ValueError, match=r"a\.tif: holds complex128 values"):
+        as_image(np.zeros((4, 5), complex), "a.tif")
