@@ -47,16 +47,16 @@ def random_specimen(rng):
     return Specimen(
         radius=rng.uniform(0.36, 0.43),
         height=rng.uniform(0.8, 0.97),
-        density=rng.uniform(0.5, 1.0),
+        density=rng.uniform(0.7, 1.0),
         nucleus=rng.uniform(-0.25, 0.25),
-        texture=rng.uniform(0.04, 0.1),
+        texture=rng.uniform(0.03, 0.07),
         granules=rng.integers(10, 80),
         lipid=rng.uniform(0.2, 1.2),
         glass=rng.uniform(0.1, 1.2),
         debris=rng.integers(0, 6),
-        clouds=rng.uniform(0.0, 0.1),
-        rings=rng.uniform(0.01, 0.06),
-        noise=rng.uniform(0.04, 0.14),
+        clouds=rng.uniform(0.0, 0.06),
+        rings=rng.uniform(0.01, 0.04),
+        noise=rng.uniform(0.03, 0.08),
         gain=rng.uniform(8000, 30000),
     )
 

@@ -25,7 +25,7 @@ STRATUM = "sample"
 UNUSED = ("choose_share", "report_share", "labels")
 HEADLINES = ("accuracy_median", "accuracy_worst", "dice_mean")
 CONFIG = Config(recipe="tomography", filters=16, dropout=0.2, augment=0.5, epochs=12, steps=60)
-SIMULATED = CONFIG.replace(filters=8, tile=128, overlap=32, epochs=6, steps=30, learning_rate=3e-3)
+SIMULATED = CONFIG.replace(filters=8, tile=160, overlap=32, epochs=12, steps=30, learning_rate=3e-3)
 PUBLISHED = {
     "settings": {
         "filters": 64, "dropout": 0.5, "augment": 1.0, "batch_size": 4, "epochs": 20, "steps": 900, "tile": 464,
