@@ -124,7 +124,9 @@ def measure(choose, report, _unlabelled, config, title=TITLE):
         pictures["agreement"] = figures.agreement(*pairs, f"{title}: measured on the prediction and on the truth")
     scores = {name: float(kinds[name].iloc[0]) for name in ("seg", "object_iou", "found")}
     scores["separation"] = how._asdict()
-    return Measured(scores, tables, pictures, {"objects": np.stack(objects).astype(np.uint16)})
+    names = [f"predictions/{sample.name}_objects" for sample in report.samples]
+    labels = {name: numbers.astype(np.uint16) for name, numbers in zip(names, objects, strict=True)}
+    return Measured(scores, tables, pictures, labels)
 
 
 def compared(matches, true, found):

@@ -78,14 +78,14 @@ class Predicted(NamedTuple):
 class Measured(NamedTuple):
     """What a recipe measures beyond the pixel scores.
 
-    ``scores``: entries of scores.json. ``tables``: {name: DataFrame}. ``figures``: {name: Figure}. ``stacks``: {name:
-    array of pages}, written as multi-page TIFF.
+    ``scores``: entries of scores.json. ``tables``: {name: DataFrame}. ``figures``: {name: Figure}. ``tiffs``: {path
+    in the run folder without suffix: array (H, W) or (pages, H, W)}.
     """
 
     scores: dict
     tables: dict
     figures: dict
-    stacks: dict = types.MappingProxyType({})
+    tiffs: dict = types.MappingProxyType({})
 
 
 def prepare(sample, channels=1, scale=1.0):

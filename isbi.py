@@ -112,10 +112,10 @@ def measure(choose, report, unlabelled, config, title=TITLE):
         **{f"{name}_at_fitted_threshold": float(honest[name]) for name in ("v_rand", "v_info", "pixel_error")},
     }
     curves = figures.scores_over_threshold(table, float(fitted), f"{title}: scores of the report set over the threshold")
-    stacks = {}
+    volumes = {}
     if unlabelled.samples:
-        stacks["submission"] = np.stack([foreground(p) for p in unlabelled.probabilities]).astype(np.float32)
-    return Measured(scores, {"thresholds": table}, {"v_rand": curves}, stacks)
+        volumes["submission"] = np.stack([foreground(p) for p in unlabelled.probabilities]).astype(np.float32)
+    return Measured(scores, {"thresholds": table}, {"v_rand": curves}, volumes)
 
 
 def threshold_table(predicted):

@@ -48,14 +48,14 @@ def write_scores(folder, table, summary):
 
 
 def write_measured(folder, measured):
-    """Write what a recipe measured: <table>.csv, figures/<figure>.png and <stack>.tif."""
+    """Write what a recipe measured: <table>.csv, figures/<figure>.png and <name>.tif."""
     for name, table in measured.tables.items():
         write_text(folder / f"{name}.csv", table.to_csv(index=False))
     for name, figure in measured.figures.items():
         save_figure(figure, folder / "figures" / f"{name}.png")
-    for name, stack in measured.stacks.items():
+    for name, array in measured.tiffs.items():
         with written_whole(folder / f"{name}.tif") as temporary:
-            tifffile.imwrite(temporary, stack, imagej=True)
+            tifffile.imwrite(temporary, array, imagej=True)
 
 
 def write_model_card(folder, config, data, summary, history, precision):

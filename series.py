@@ -1,8 +1,8 @@
 """Several runs that differ in a few settings: learning curves, every sample held out in turn, learning rates.
 
 A series has a folder of its own, with series.json (what was asked for), one run folder per run, series.csv (one row
-per run), summary.csv (mean and interval over the runs with the same value) and a figure. It is finished when
-summary.csv is there, and goes on where it stopped.
+per run), summary.csv (mean and interval over the runs with the same value), spread.csv (over what was held out) and a
+figure. It is finished when summary.csv is there, and goes on where it stopped.
 """
 
 import itertools
@@ -90,8 +90,10 @@ def summarise(table, by, scores):
 
 
 def spread(table, values, scores):
-    """Mean, standard deviation and lowest of each score over all runs, or over those with equal settings but for the
-    seed and what was held out: DataFrame."""
+    """Mean, standard deviation and lowest of each score over the runs of equal settings: DataFrame.
+
+    Equal but for the seed and what was held out: an honest split and a leaking one are not averaged.
+    """
     by = [name for name in values if name not in ("seed", "hold_out")]
     rows = []
     for settings, part in table.groupby(by, sort=False) if by else [((), table)]:

@@ -119,12 +119,12 @@ def test_the_best_threshold_and_the_fitted_one(folder):
     assert scores["v_rand_at_fitted_threshold"] < 0.9
     wrong = (ndimage.binary_dilation(cluttered > 0.2) & (cluttered > 0.2) & ~truth).mean()
     assert scores["pixel_error_at_fitted_threshold"] == pytest.approx(wrong)
-    assert not measured.stacks
+    assert not measured.tiffs
 
 
 def test_the_submission_is_the_probability_of_cell_for_every_test_slice(folder):
     samples, test = isbi.load(folder)[:2], isbi.load_unlabelled(folder)
     part = predicted(samples, (samples[0].mask == 0).astype(float))
     measured = isbi.measure(part, part, predicted(test, np.full((32, 32), 0.25)), isbi.CONFIG)
-    submission = measured.stacks["submission"]
+    submission = measured.tiffs["submission"]
     assert submission.shape == (3, 32, 32) and submission.dtype == np.float32 and (submission == 0.75).all()

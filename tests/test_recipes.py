@@ -23,7 +23,7 @@ SIMULATE = {
 }
 LEAVES = {
     "bbbc005": ["counts.csv", "figures/counts.png", "figures/dice_per_focus_level.png"],
-    "cells": ["measurements.csv", "objects.csv", "objects.tif", "figures/objects.png"],
+    "cells": ["measurements.csv", "objects.csv", "predictions/02_t000_gold_objects.tif", "figures/objects.png"],
     "tomography": ["figures/dice_per_sample.png"],
     "isbi": ["thresholds.csv", "submission.tif", "figures/v_rand.png"],
 }
