@@ -42,7 +42,7 @@ class Config:
     classes: int = option(2, "2 = objects against background; more = class numbers in the masks")
     image_scale: float = option(1.0, "factor on height and width of every image")
     pixel_size: float | None = option(None, "µm per px, for measurements (default: what the TIFF files say)")
-    border: int = option(0, "px at which touching objects become a class of its own, so that they come apart; 0 = none")
+    border: int = option(0, "px along objects' edges that are a class of their own, so that touching ones come apart; 0 = none")
 
     filters: int = option(32, "feature maps of the first block (the U-Net paper: 64)")
     depth: int = option(4, "number of poolings")

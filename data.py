@@ -141,18 +141,16 @@ def check_classes(samples, classes):
 def target(mask, classes, border=0):
     """What the network learns from a mask: 0/1 foreground for two classes, class numbers for more; uint8.
 
-    ``border``: where objects touch, this many px of either become class 2.
+    ``border``: this many px along the edge of every object, also where it touches another one, become class 2.
     """
     if classes > 2:
         return mask.astype(np.uint8)
     foreground = (mask > 0).astype(np.uint8)
-    return foreground + (foreground & touching(mask, border)) if border else foreground
+    return foreground + (foreground & edge(mask, border)) if border else foreground
 
 
-def touching(mask, width):
-    """Where two objects of an instance mask (H, W) lie within ``width`` px: uint8 0/1 (H, W)."""
+def edge(mask, width):
+    """Where another object, or none, lies within ``width`` px, in an instance mask (H, W): uint8 0/1 (H, W)."""
     window = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
     numbers = mask.astype(np.float32)
-    highest = cv2.dilate(numbers, window)
-    lowest = cv2.erode(np.where(mask > 0, numbers, np.float32(np.inf)), window)
-    return ((lowest < highest) & np.isfinite(lowest)).astype(np.uint8)
+    return (cv2.erode(numbers, window) != cv2.dilate(numbers, window)).astype(np.uint8)

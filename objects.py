@@ -46,18 +46,18 @@ def separate(mask, neck=1.0, least_area=1):
 
 
 def separate_by_border(mask, inside, seed=0.5, least_area=1):
-    """Number the objects of a mask (H, W) whose network knows touching borders: int32 (H, W), 0 background.
+    """Number the objects of a mask (H, W) whose network knows their edges: int32 (H, W), 0 background.
 
-    ``inside``: probability of being inside an object. Seeds are the connected places where it is above ``seed``; they
-    grow over the mask in falling order of it. A piece of the mask without a seed is one object. Holes and objects
-    below ``least_area`` px are removed.
+    ``inside``: probability of being inside an object, off its edge. Seeds are the connected places where it is above
+    ``seed``; they grow at equal speed until they fill the mask. A piece of the mask without a seed is one object. Holes
+    and objects below ``least_area`` px are removed.
     """
     mask = remove_small_holes(mask > 0, max_size=least_area - 1)
     seeds = _drop_small(ndimage.label((inside > seed) & mask)[0], max(1, least_area // 4))
     pieces, count = ndimage.label(mask)
     seedless = np.setdiff1d(np.arange(1, count + 1), pieces[seeds > 0])
     seeds = np.where(np.isin(pieces, seedless), seeds.max(initial=0) + pieces, seeds)
-    return _drop_small(watershed(-inside, seeds, mask=mask), least_area)
+    return _drop_small(watershed(ndimage.distance_transform_edt(seeds == 0), seeds, mask=mask), least_area)
 
 
 def fit_separation(choose):
