@@ -2,7 +2,11 @@
 
 Source    ISBI 2012 segmentation challenge, Drosophila larva ventral nerve cord, 30 slices of 512x512 px, 4x4x50 nm
           (Arganda-Carreras et al. 2015)
-Command   python train_and_predict.py isbi
+Command   python train_and_predict.py isbi --data isbi2012
+Hardware  2 cores of an AMD EPYC without AVX-512, no GPU, float32
+Time      28 minutes of training
+Score     slices 20 to 24 of the first 25: V_rand 0.946, V_info 0.974, best over thresholds; at the fitted one 0.922 and
+          0.971; results/isbi. Simulated images: V_rand 0.990, 1 minute 17 seconds in all
 """
 
 from pathlib import Path

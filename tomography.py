@@ -3,6 +3,10 @@
 Source    nine samples of soft X-ray tomography, 4,040 slices of 464x464 px, private; here simulated ones, and sequences
           of the Cell Tracking Challenge as samples
 Command   python train_and_predict.py tomography
+Hardware  2 cores of an AMD EPYC without AVX-512, no GPU, float32
+Time      2 minutes 22 seconds in all, on simulated images
+Score     simulated images only, sample 9: accuracy per slice 0.994 in the median and 0.990 at worst, mean Dice 0.989; the
+          sequences of the Cell Tracking Challenge not yet
 """
 
 import re

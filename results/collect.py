@@ -20,6 +20,7 @@ from config import flag
 from files import read_json, write_text
 from metrics import PIXEL_SCORES
 
+LEFT_OUT = ("augmentations", "best", "median", "overlays")  # figures that every run makes again
 KEPT = ("scores.json", "split.json", "environment.json", "model.json")
 LONGEST = 12  # rows of a table that is shown in full
 
@@ -32,7 +33,8 @@ def main():
     (target / "figures").mkdir(parents=True)
     for path in [*source.glob("*.csv"), *(source / name for name in KEPT if (source / name).exists())]:
         shutil.copy(path, target)
-    for path in (source / "figures").glob("*.png"):  # 256 colours, for a repository that is quick to clone
+    pictures = [path for path in (source / "figures").glob("*.png") if path.stem not in LEFT_OUT]
+    for path in pictures:  # 256 colours, for a repository that is quick to clone
         Image.open(path).convert("RGB").quantize(256).save(target / "figures" / path.name, optimize=True)
     lines = of_series(source) if run_folder.is_series(source) else of_run(source)
     lines += [f"![{path.stem.replace('_', ' ')}](figures/{path.name})" for path in sorted((target / "figures").glob("*.png"))]
@@ -50,7 +52,7 @@ def of_run(folder):
         f"    {command(folder)}",
         "",
         f"{machine(folder)} {roles}; threshold {scores['threshold']} (mean Dice of the choose set there "
-        f"{scores['choose_dice']:.3f}). Report set:",
+        f"{scores['choose_dice']:.3f}). Licence of the images: {scores['licence'] or 'none stated'}. Report set:",
         "",
         markdown(pd.DataFrame(rows, columns=["score", "mean per image", "median", "worst", "all pixels together"])),
         "",

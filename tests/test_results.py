@@ -33,7 +33,7 @@ def run(tmp_path):
     """What a finished run leaves, in small."""
     folder = tmp_path / "run"
     score = {"mean": 0.5, "median": 0.5, "worst": 0.25, "pooled": 0.5}
-    write_json(folder / "scores.json", {"title": "Cells", "threshold": 0.5, "choose_dice": 0.75, "seg": 0.875,
+    write_json(folder / "scores.json", {"title": "Cells", "threshold": 0.5, "choose_dice": 0.75, "licence": None, "seg": 0.875,
                                         **dict.fromkeys(collect.PIXEL_SCORES, score)})  # fmt: skip
     write_json(folder / "split.json", {"fit": {"a": {}}, "choose": {"b": {}}, "report": {"c": {}, "d": {}}})
     config = {"recipe": "cells", "data": "/somewhere/own", "output": "/somewhere/else", "epochs": 3}
