@@ -22,7 +22,7 @@ import splits
 from config import Config
 from data import Measured, Sample
 from images import as_image, binary_mask, read_image, to_channels
-from objects import candidates, divide, separate
+from objects import candidates, divide
 
 TITLE = "BBBC005 particles"
 LICENCE = None  # see the set's page
@@ -93,7 +93,7 @@ def load(source):
     """Read the images that have a mask, as Samples with gray (H, W, 1) images and masks of 0 and 1.
 
     Expects ``BBBC005_v1_images`` and ``BBBC005_v1_ground_truth`` with the same file names under ``source``. Masks number
-    the cells: as ``BBBC005_v1_objects`` does where it is there, else they are divided where they are narrow. Blurred
+    the cells as ``BBBC005_v1_objects`` does where it is there, else they are 0 and 1. Blurred
     images without a mask are left out, as published. Raises ValueError that names the file for anything else missing.
     """
     images, masks = _files(source, IMAGES), _files(source, MASKS)
@@ -211,5 +211,5 @@ def _read(image_path, mask_path, objects_path):
     mask = binary_mask(read_image(mask_path), str(mask_path))
     if mask.shape != image.shape[:2]:
         raise ValueError(f"{mask_path}: the mask is {mask.shape} px, its image {image.shape[:2]} px; they must be equal.")
-    cells = read_image(objects_path) if objects_path else separate(mask)
+    cells = read_image(objects_path) if objects_path else mask
     return Sample(image_path.name, image, cells.astype(np.uint16))
