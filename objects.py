@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
-from skimage.morphology import local_maxima, reconstruction, remove_small_holes
+from skimage.morphology import local_minima, reconstruction, remove_small_holes
 from skimage.segmentation import watershed
 from tqdm import tqdm
 
@@ -40,9 +40,15 @@ def separate(mask, neck=1.0, least_area=1):
     """
     depth = ndimage.distance_transform_edt(np.pad(mask > 0, 1))[1:-1, 1:-1]  # what the image's edge cuts off ends there
     depth[mask == 0] = -neck - 1  # every object, however thin, has a seed
-    # skimage's h_maxima keeps shallower maxima of floats; this is its definition (Soille 2003).
-    seeds, _ = ndimage.label(local_maxima(reconstruction(depth - neck, depth).round(6)), CORNERS_TOUCH)
-    return _drop_small(watershed(-depth, seeds, mask=mask > 0), least_area)
+    return _drop_small(watershed(-depth, basins(-depth, neck), mask=mask > 0), least_area)
+
+
+def basins(surface, depth):
+    """Number the bottoms of a surface (H, W) that lie at least ``depth`` below the way to a lower one: int32, else 0."""
+    # skimage's h_minima keeps shallower minima of floats; this is its definition (Soille 2003).
+    filled = reconstruction(surface + depth, surface, method="erosion").round(6)
+    bottoms = local_minima(filled)
+    return ndimage.label(bottoms if bottoms.any() else ~bottoms, CORNERS_TOUCH)[0]  # a flat surface is one
 
 
 def separate_by_border(mask, inside, seed=0.5, least_area=1):

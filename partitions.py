@@ -8,8 +8,12 @@ alpha = 0.5.
 import numpy as np
 from scipy import ndimage
 from skimage.morphology import skeletonize
+from skimage.segmentation import watershed
+
+from objects import basins
 
 CORNER_APART = ndimage.generate_binary_structure(2, 1)  # cells that meet only at a corner are two
+SMOOTHING = 2  # standard deviation before gaps are sought, px: grains of the probability are no cells
 
 
 def cells_of_truth(mask):
@@ -25,6 +29,17 @@ def cells_after_thinning(membrane):
     width = max(membrane.shape) // 8
     skeleton = skeletonize(np.pad(membrane, width, mode="edge"))[width:-width, width:-width]
     return ndimage.label(~skeleton, CORNER_APART)[0].astype(np.int32)
+
+
+def close_gaps(membrane, depth):
+    """The probability of membrane (H, W) with 1 on the lines that close gaps in it: float32.
+
+    The lines are those of a watershed (Vincent and Soille 1991) of the smoothed probability: two places are two cells
+    when all ways from one to the other lead over membrane that is at least ``depth`` more probable than both are.
+    """
+    smooth = ndimage.gaussian_filter(membrane, SMOOTHING)
+    lines = watershed(smooth, basins(smooth, depth), watershed_line=True) == 0
+    return np.where(lines, np.float32(1), membrane)
 
 
 def v_rand(truth, proposed):

@@ -100,7 +100,7 @@ def predicted(samples, membrane):
 def test_the_truth_scores_one_at_every_threshold(folder):
     samples = isbi.load(folder)
     truth = (samples[0].mask == 0).astype(float)
-    table = isbi.threshold_table(predicted(samples[:2], truth))
+    table = isbi.threshold_table(samples[:2], isbi.membranes(predicted(samples[:2], truth), None))
     assert len(table) == 9 and (table["pixel_error"] == 0).all()
     assert table["v_rand"].min() == pytest.approx(1) and table["v_info"].min() == pytest.approx(1)
 
@@ -120,6 +120,20 @@ def test_the_best_threshold_and_the_fitted_one(folder):
     wrong = (ndimage.binary_dilation(cluttered > 0.2) & (cluttered > 0.2) & ~truth).mean()
     assert scores["pixel_error_at_fitted_threshold"] == pytest.approx(wrong)
     assert not measured.tiffs
+
+
+def test_gaps_are_closed_as_deep_as_the_choose_set_asks(folder):
+    """Membranes of probability 0.9 with a gap of 0.05: where all gaps are alike, closing them restores every cell."""
+    samples = isbi.load(folder)
+    gaps = np.where(samples[0].mask == 0, 0.9, 0.0)
+    gaps[6:10, 15:17] = 0.05
+    part = predicted(samples[:2], gaps)
+    scores = isbi.measure(part, predicted(samples[2:4], gaps), Predicted([], [], []), isbi.CONFIG).scores
+    assert scores["gap_depth"] in (0.05, 0.07, 0.1) and scores["v_rand"] > 0.99 > scores["v_rand_with_gaps"]
+    # A whole membrane has no gap to close, and nothing changes.
+    whole = predicted(samples[:2], np.where(samples[0].mask == 0, 0.9, 0.0))
+    scores = isbi.measure(whole, part, Predicted([], [], []), isbi.CONFIG).scores
+    assert scores["gap_depth"] is None and scores["v_rand"] == scores["v_rand_with_gaps"]
 
 
 def test_the_submission_is_the_probability_of_cell_for_every_test_slice(folder):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.metrics import adapted_rand_error, variation_of_information
 
-from partitions import cells_after_thinning, cells_of_truth, v_info, v_rand
+from partitions import cells_after_thinning, cells_of_truth, close_gaps, v_info, v_rand
 
 
 @pytest.fixture
@@ -82,3 +82,22 @@ def test_nothing_to_compare():
         v_rand(np.zeros((4, 4), int), np.ones((4, 4), int))
     with pytest.raises(ValueError, match="they must be equal"):
         v_info(np.ones((4, 4), int), np.ones((4, 5), int))
+
+
+def test_a_gap_in_a_membrane_is_closed_where_the_membrane_is_still_more_probable():
+    membrane = np.zeros((40, 60), np.float32)
+    membrane[:, 29:32] = 0.9
+    membrane[16:24, 29:32] = 0.3
+    assert cells_after_thinning(membrane > 0.5).max() == 1
+    closed = close_gaps(membrane, 0.1)
+    assert closed.shape == membrane.shape and closed.dtype == np.float32
+    for threshold in (0.2, 0.5, 0.95):  # the line is there at every threshold
+        assert cells_after_thinning(closed > threshold).max() == 2
+    changed = np.argwhere(closed != membrane)
+    assert (closed >= membrane).all() and set(changed[:, 1]) == {30}
+    assert (close_gaps(membrane, 0.5) == membrane).all()
+
+
+def test_no_gap_is_closed_where_there_is_no_membrane():
+    even = np.full((20, 20), 0.25, np.float32)
+    assert (close_gaps(even, 0.1) == even).all()
