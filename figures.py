@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 from skimage.segmentation import find_boundaries
 
 from measurements import QUANTITIES, UNITS, differences
@@ -17,6 +16,7 @@ from measurements import QUANTITIES, UNITS, differences
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442",
 )  # fmt: skip
+LETTERS = 40  # that fit below a panel of a series
 OVERLAY = {"true positive": SKY, "false positive": VERMILION, "false negative": YELLOW}
 
 
@@ -25,7 +25,7 @@ def training_curves(history, title):
 
     The loss of the choose set is left out: its empty tiles and padding make it another scale than the fit set's.
     """
-    figure, axes = _canvas(1, 2, 11, 4.2, title)
+    figure, axes = canvas(1, 2, 11, 4.2, title)
     best = history["val_dice"].idxmax()
     for axis, name, label in zip(axes[0], ("loss", "dice"), ("Loss", "Dice, all pixels"), strict=True):
         axis.plot(history["epoch"], history[name], color=BLUE, label="fit (augmented, with dropout)")
@@ -40,11 +40,11 @@ def training_curves(history, title):
 
 def three_rows(images, truths, predictions, names, title):
     """Image, truth and prediction in three rows, one column per sample; masks are 0/1 or class numbers."""
-    figure, axes = _canvas(3, len(images), 2.3 * len(images) + 0.4, 7.4, title)
+    figure, axes = canvas(3, len(images), 2.3 * len(images) + 0.4, 7.4, title, pictures=True)
     rows = zip(("Image", "Truth", "Prediction"), (images, truths, predictions), strict=True)
     for row, (label, pictures) in enumerate(rows):
         for axis, picture, name in zip(axes[row], pictures, names, strict=True):
-            _show(axis, picture)
+            show_image(axis, picture)
             if row == 0:
                 axis.set_title(name, fontsize=9)
         axes[row, 0].set_ylabel(label)
@@ -55,7 +55,7 @@ def overlays(images, truths, predictions, names, title):
     """Where prediction and truth agree and differ, drawn over each image; two classes."""
     count = len(images)
     columns = count if count <= 4 else 3
-    figure, axes = _canvas(-(-count // columns), columns, 3 * columns, 3.2 * -(-count // columns) + 0.7, title)
+    figure, axes = canvas(-(-count // columns), columns, 3 * columns, 3.2 * -(-count // columns) + 0.7, title, pictures=True)
     for axis, image, truth, predicted, name in zip(axes.flat, images, truths, predictions, names, strict=False):
         axis.imshow(overlay(image, truth, predicted))
         axis.set_title(name, fontsize=9)
@@ -79,7 +79,7 @@ def overlay(image, truth, predicted):
 
 def dice_per_stratum(table, title, kind="cluster"):
     """Every image's Dice as a dot per stratum, with its median; ``table`` as ``metrics.score_table`` gives."""
-    figure, axes = _canvas(1, 1, 8.5, 4.6, title)
+    figure, axes = canvas(1, 1, 8.5, 4.6, title)
     axis, rng = axes[0, 0], np.random.default_rng(0)
     strata = sorted(table["stratum"].unique())
     for place, stratum in enumerate(strata):
@@ -96,7 +96,7 @@ def dice_per_stratum(table, title, kind="cluster"):
 
 def counts(tables, title):
     """Counted against true number of objects, one panel per table: {panel title: DataFrame with count, counted, focus}."""
-    figure, axes = _canvas(1, len(tables), 5.2 * len(tables), 5, title)
+    figure, axes = canvas(1, len(tables), 5.2 * len(tables), 5, title)
     colours = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
     for axis, (name, table) in zip(axes[0], tables.items(), strict=True):
         for colour, (focus, part) in zip(itertools.cycle(colours), table.groupby("focus")):
@@ -111,9 +111,9 @@ def counts(tables, title):
 
 def outlines(images, truths, labels, names, title):
     """The outlines of true and predicted objects (label images) over each image."""
-    figure, axes = _canvas(1, len(images), 4.6 * len(images), 5.4, title)
+    figure, axes = canvas(1, len(images), 4.6 * len(images), 5.4, title, pictures=True)
     for axis, image, truth, found, name in zip(axes[0], images, truths, labels, names, strict=True):
-        _show(axis, image)
+        show_image(axis, image)
         for objects, colour in ((truth, YELLOW), (found, SKY)):
             rows, columns = np.nonzero(find_boundaries(objects, mode="inner"))
             picture = np.zeros((*objects.shape, 4))
@@ -130,7 +130,7 @@ def agreement(true, measured, title):
 
     ``true``, ``measured``: tables of ``measure_objects`` whose rows are the same objects.
     """
-    figure, axes = _canvas(2, 4, 16, 7.2, title)
+    figure, axes = canvas(2, 4, 16, 7.2, title)
     for axis in axes.flat[len(QUANTITIES) :]:
         axis.set_axis_off()
     for axis, name in zip(axes.flat, QUANTITIES, strict=False):
@@ -144,8 +144,6 @@ def agreement(true, measured, title):
         unit = UNITS.get(name, "px")
         axis.set_title(f"{name.replace('_', ' ')}{f', {unit}' if unit else ''}", fontsize=10)
         axis.set(xlabel="mean of both", ylabel="prediction - truth")
-        axis.xaxis.set_major_locator(MaxNLocator(5))
-        axis.yaxis.set_major_locator(MaxNLocator(6))
         axis.grid(alpha=0.3)
         axis.legend(frameon=False, fontsize=8)
     return figure
@@ -153,7 +151,7 @@ def agreement(true, measured, title):
 
 def scores_over_threshold(table, fitted, title):
     """V_rand and V_info over the threshold, and the fitted threshold; ``table`` with those columns."""
-    figure, axes = _canvas(1, 1, 7.5, 4.6, title)
+    figure, axes = canvas(1, 1, 7.5, 4.6, title)
     axis = axes[0, 0]
     for name, label, colour in (("v_rand", "V_rand", BLUE), ("v_info", "V_info", ORANGE)):
         axis.plot(table["threshold"], table[name], color=colour, marker="o", label=f"{label}, best {table[name].max():.3f}")
@@ -170,7 +168,7 @@ def series(table, scores, label, title):
     ``table``: one row per value of the setting, which stands in ``run``, with <score>, <score>_low and <score>_high,
     NaN where there is no interval. ``scores``: {score: DataFrame of single runs with ``run`` and that score}.
     """
-    figure, axes = _canvas(1, len(scores), 5.0 * len(scores), 4.4, title)
+    figure, axes = canvas(1, len(scores), 5.0 * len(scores), 4.4, title)
     places = {value: place for place, value in enumerate(table["run"])}
     for axis, (name, runs) in zip(axes[0], scores.items(), strict=True):
         axis.scatter(runs["run"].map(places), runs[name], s=18, color=BLUE, alpha=0.6, linewidths=0, label="one run")
@@ -179,7 +177,9 @@ def series(table, scores, label, title):
         known = table[f"{name}_low"].notna().to_numpy()
         low, high = (table.loc[known, f"{name}_{end}"].astype(float) for end in ("low", "high"))
         axis.vlines(np.flatnonzero(known), low, high, color=VERMILION, linewidth=1.5)
-        axis.set_xticks(range(len(table)), [str(value) for value in table["run"]])
+        names = [str(value) for value in table["run"]]
+        crowded = sum(map(len, names)) > LETTERS
+        axis.set_xticks(range(len(table)), names, rotation=30 * crowded, ha="right" if crowded else "center")
         axis.set(xlabel=label.replace("_", " "), ylabel=name.replace("_", " "))
         axis.grid(alpha=0.3)
         axis.legend(frameon=False)
@@ -189,12 +189,12 @@ def series(table, scores, label, title):
 def stratum_examples(images, strata, title, columns=6):
     """The strata in rows, with a few images of each; ``strata``: number of every image's stratum."""
     numbers = sorted(set(strata))
-    figure, axes = _canvas(len(numbers), columns, 1.75 * columns + 0.8, 1.75 * len(numbers) + 0.5, title)
+    figure, axes = canvas(len(numbers), columns, 1.75 * columns + 0.8, 1.75 * len(numbers) + 0.5, title, pictures=True)
     for row, number in zip(axes, numbers, strict=True):
         members = [image for image, stratum in zip(images, strata, strict=True) if stratum == number]
         chosen = members[:: max(1, len(members) // columns)][:columns]
         for axis, image in zip(row, chosen, strict=False):
-            _show(axis, image)
+            show_image(axis, image)
         for axis in row[len(chosen) :]:
             axis.set_axis_off()
         row[0].set_ylabel(f"{number}\n{_images(len(members))}")
@@ -204,7 +204,7 @@ def stratum_examples(images, strata, title, columns=6):
 def augmentations(pairs, title, columns=5):
     """Each change on an image and, below it, on its mask: ``pairs`` is {name: (image (H, W, C) in 0 to 1, mask)}."""
     rows = -(-len(pairs) // columns)
-    figure, axes = _canvas(2 * rows, columns, 2.5 * columns, 5.2 * rows + 0.4, title)
+    figure, axes = canvas(2 * rows, columns, 2.5 * columns, 5.2 * rows + 0.4, title, pictures=True)
     for place, (name, (image, mask)) in enumerate(pairs.items()):
         above, below = axes[2 * (place // columns) : 2 * (place // columns) + 2, place % columns]
         picture = np.clip(image, 0, 1)
@@ -226,18 +226,20 @@ def _images(count):
     return "1 image" if count == 1 else f"{count} images"
 
 
-def _show(axis, picture):
+def show_image(axis, picture):
+    """Draw an image (H, W, C) of any bit depth, or a mask (H, W), on an axis."""
     picture = stretch(picture) if picture.ndim == 3 else picture
     colour = picture.ndim == 3 and picture.shape[2] == 3
     picture = picture if colour else picture.reshape(picture.shape[:2])
     axis.imshow(picture, cmap=None if colour else "gray", vmin=0, vmax=max(1, picture.max()))
 
 
-def _canvas(rows, columns, width, height, title):
+def canvas(rows, columns, width, height, title, pictures=False):
+    """A Figure of ``width`` x ``height`` inches with a title, and its (rows, columns) axes, for ``pictures`` without ticks."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     figure.suptitle(title, fontsize=12)
-    if rows * columns > 2 or rows > 1:
+    if pictures:
         for axis in axes.flat:
             axis.set(xticks=[], yticks=[])
             for side in axis.spines.values():
