@@ -16,6 +16,7 @@ from measurements import QUANTITIES, UNITS, differences
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442",
 )  # fmt: skip
+MARKERS = "^os"  # of stains
 LETTERS = 40  # that fit below a panel of a series
 OVERLAY = {"true positive": SKY, "false positive": VERMILION, "false negative": YELLOW}
 
@@ -40,7 +41,7 @@ def training_curves(history, title):
 
 def three_rows(images, truths, predictions, names, title):
     """Image, truth and prediction in three rows, one column per sample; masks are 0/1 or class numbers."""
-    figure, axes = canvas(3, len(images), 2.3 * len(images) + 0.4, 7.4, title, pictures=True)
+    figure, axes = canvas(3, len(images), 2.3 * len(images) + 0.4, 6.9 * _aspect(images) + 1, title, pictures=True)
     rows = zip(("Image", "Truth", "Prediction"), (images, truths, predictions), strict=True)
     for row, (label, pictures) in enumerate(rows):
         for axis, picture, name in zip(axes[row], pictures, names, strict=True):
@@ -55,7 +56,8 @@ def overlays(images, truths, predictions, names, title):
     """Where prediction and truth agree and differ, drawn over each image; two classes."""
     count = len(images)
     columns = count if count <= 4 else 3
-    figure, axes = canvas(-(-count // columns), columns, 3 * columns, 3.2 * -(-count // columns) + 0.7, title, pictures=True)
+    rows = -(-count // columns)
+    figure, axes = canvas(rows, columns, 3 * columns, rows * (3 * _aspect(images) + 0.4) + 0.9, title, pictures=True)
     for axis, image, truth, predicted, name in zip(axes.flat, images, truths, predictions, names, strict=False):
         axis.imshow(overlay(image, truth, predicted))
         axis.set_title(name, fontsize=9)
@@ -95,23 +97,28 @@ def dice_per_stratum(table, title, kind="cluster"):
 
 
 def counts(tables, title):
-    """Counted against true number of objects, one panel per table: {panel title: DataFrame with count, counted, focus}."""
+    """Counted against true number of objects, a panel per {title: DataFrame with count, counted, focus, stain}."""
     figure, axes = canvas(1, len(tables), 5.2 * len(tables), 5, title)
     colours = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
     for axis, (name, table) in zip(axes[0], tables.items(), strict=True):
         for colour, (focus, part) in zip(itertools.cycle(colours), table.groupby("focus")):
-            axis.scatter(part["count"], part["counted"], s=18, color=colour, alpha=0.7, linewidths=0, label=f"F{focus}")
+            axis.scatter([], [], color=colour, label=f"F{focus}")
+            for stain, rows in part.groupby("stain"):
+                style = {"marker": MARKERS[stain % len(MARKERS)], "s": 22, "alpha": 0.7, "linewidths": 0}
+                axis.scatter(rows["count"], rows["counted"], color=colour, **style)
+        for stain in sorted(table["stain"].unique()):
+            axis.scatter([], [], color="0.5", marker=MARKERS[stain % len(MARKERS)], label=f"stain w{stain}")
         end = 1.05 * max(table["count"].max(), table["counted"].max())
         axis.plot([0, end], [0, end], color="0.5", linestyle=":")
         axis.set(xlabel="True number of cells", ylabel="Counted", title=name, xlim=(0, end), ylim=(0, end), aspect="equal")
         axis.grid(alpha=0.3)
-        axis.legend(frameon=False, title="Focus level", loc="upper left")
+        axis.legend(frameon=False, loc="upper left")
     return figure
 
 
 def outlines(images, truths, labels, names, title):
     """The outlines of true and predicted objects (label images) over each image."""
-    figure, axes = canvas(1, len(images), 4.6 * len(images), 5.4, title, pictures=True)
+    figure, axes = canvas(1, len(images), 4.6 * len(images), 4.6 * _aspect(images) + 1, title, pictures=True)
     for axis, image, truth, found, name in zip(axes[0], images, truths, labels, names, strict=True):
         show_image(axis, image)
         for objects, colour in ((truth, YELLOW), (found, SKY)):
@@ -189,7 +196,8 @@ def series(table, scores, label, title):
 def stratum_examples(images, strata, title, columns=6):
     """The strata in rows, with a few images of each; ``strata``: number of every image's stratum."""
     numbers = sorted(set(strata))
-    figure, axes = canvas(len(numbers), columns, 1.75 * columns + 0.8, 1.75 * len(numbers) + 0.5, title, pictures=True)
+    height = 1.75 * _aspect(images) * len(numbers) + 0.6
+    figure, axes = canvas(len(numbers), columns, 1.75 * columns + 0.8, height, title, pictures=True)
     for row, number in zip(axes, numbers, strict=True):
         members = [image for image, stratum in zip(images, strata, strict=True) if stratum == number]
         chosen = members[:: max(1, len(members) // columns)][:columns]
@@ -204,7 +212,8 @@ def stratum_examples(images, strata, title, columns=6):
 def augmentations(pairs, title, columns=5):
     """Each change on an image and, below it, on its mask: ``pairs`` is {name: (image (H, W, C) in 0 to 1, mask)}."""
     rows = -(-len(pairs) // columns)
-    figure, axes = canvas(2 * rows, columns, 2.5 * columns, 5.2 * rows + 0.4, title, pictures=True)
+    height = rows * (5 * _aspect([image for image, _ in pairs.values()]) + 0.3) + 0.4
+    figure, axes = canvas(2 * rows, columns, 2.5 * columns, height, title, pictures=True)
     for place, (name, (image, mask)) in enumerate(pairs.items()):
         above, below = axes[2 * (place // columns) : 2 * (place // columns) + 2, place % columns]
         picture = np.clip(image, 0, 1)
@@ -220,6 +229,11 @@ def stretch(image):
     """An image (H, W, C) of any bit depth as floats in [0, 1], its 0.5th to 99.8th percentile stretched."""
     low, high = np.percentile(image, (0.5, 99.8))
     return np.clip((image.astype(float) - low) / max(high - low, 1e-9), 0, 1)
+
+
+def _aspect(images):
+    """Height over width of the tallest of the images: what a row of them needs."""
+    return max(image.shape[0] / image.shape[1] for image in images)
 
 
 def _images(count):

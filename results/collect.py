@@ -34,8 +34,9 @@ def main():
     for path in [*source.glob("*.csv"), *(source / name for name in KEPT if (source / name).exists())]:
         shutil.copy(path, target)
     pictures = [path for path in (source / "figures").glob("*.png") if path.stem not in LEFT_OUT]
-    for path in pictures:  # 256 colours, for a repository that is quick to clone
-        Image.open(path).convert("RGB").quantize(256).save(target / "figures" / path.name, optimize=True)
+    for path in pictures:  # 256 colours, rare ones too, for a repository that is quick to clone
+        picture = Image.open(path).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
+        picture.save(target / "figures" / path.name, optimize=True)
     lines = of_series(source) if run_folder.is_series(source) else of_run(source)
     lines += [f"![{path.stem.replace('_', ' ')}](figures/{path.name})" for path in sorted((target / "figures").glob("*.png"))]
     write_text(target / "README.md", "\n".join(lines) + "\n")

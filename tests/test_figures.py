@@ -113,3 +113,27 @@ def test_a_series_shows_runs_means_and_intervals():
     dots, interval = axis.collections
     assert dots.get_offsets().tolist() == [[0, 0.5], [0, 0.7], [1, 0.9]]
     assert len(interval.get_segments()) == 1  # a single run has none
+
+
+def test_wide_images_make_low_rows():
+    wide, mask = np.zeros((4, 16, 1), np.uint8), np.zeros((4, 16), int)
+    heights = [
+        figures.three_rows([image], [truth], [truth], ["a"], "t").get_figheight()
+        for image, truth in ((wide, mask), (IMAGE, TRUTH))
+    ]
+    assert heights[0] < 0.5 * heights[1]
+
+
+def test_counts_tell_the_stains_apart():
+    table = pd.DataFrame({"count": [5, 5], "counted": [5, 3], "focus": [1, 1], "stain": [1, 2]})
+    axis = figures.counts({"report set": table}, "t").axes[0]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["F1", "stain w1", "stain w2"]
+
+
+def test_every_panel_of_a_series_keeps_its_scale():
+    table = pd.DataFrame({"run": ["a" * 30, "b" * 30]})
+    for name in ("one", "two", "three"):
+        table[name], table[f"{name}_low"], table[f"{name}_high"] = 0.5, np.nan, np.nan
+    scores = {name: table[["run", name]] for name in ("one", "two", "three")}
+    for axis in figures.series(table, scores, "hold_out", "t").axes:
+        assert len(axis.get_yticks()) > 1 and axis.get_xticklabels()[0].get_rotation() == 30
