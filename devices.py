@@ -3,7 +3,7 @@
 import contextlib
 from pathlib import Path
 
-import keras
+from backend import keras
 
 
 def list_gpus(device="auto"):

@@ -3,11 +3,11 @@
 import itertools
 
 import cv2
-import keras
 import numpy as np
 from tqdm import tqdm
 
 import tiles
+from backend import keras
 from data import normalise
 from unet import reach
 

@@ -30,9 +30,7 @@ RECIPES = {
     "isbi": "membranes in electron microscopy, ISBI 2012",
 }
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # without a GPU, TensorFlow would report that as an error
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on CPUs without AVX-512
-logging.getLogger("absl").setLevel(logging.ERROR)  # grain warns in every worker that there is no profiler
+logging.getLogger("absl").setLevel(logging.ERROR)  # grain warns that there is no profiler, also in every worker
 
 
 def main(arguments=None):
@@ -150,13 +148,12 @@ def run(name, given, resumed=None):
     # worker processes, which read this file again, stay free of TensorFlow.
     if config.device == "cpu":  # must be known before a backend starts
         os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu", "KERAS_TORCH_DEVICE": "cpu"}
-    import keras
-
     import batches
     import devices
     import prediction
     import reporting
     import training
+    from backend import keras
 
     gpus = devices.list_gpus(config.device)
     config = devices.for_replicas(config, max(1, len(gpus)))

@@ -6,11 +6,11 @@ import sys
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from backend import keras
 from batches import ChooseBatches, TrainingBatches
 from files import read_json, write_json, write_text, written_whole
 from unet import Overlap, PixelLoss, build_unet

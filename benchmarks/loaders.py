@@ -8,15 +8,11 @@ All make the same batches (8 augmented 256x256 tiles) from the same 400 images.
 import argparse
 import contextlib
 import itertools
-import logging
 import os
 import sys
 import time
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the script sets it
-logging.getLogger("absl").setLevel(logging.ERROR)
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
@@ -60,8 +56,9 @@ def report(name, stream):
 
 def py_dataset(samples, config, multiprocessing):
     """The batches as Keras' own loader prepares them for ``fit``."""
-    import keras
     from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+
+    from backend import keras
 
     class Batches(keras.utils.PyDataset):
         def __len__(self):

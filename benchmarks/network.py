@@ -16,8 +16,6 @@ import sys
 import time
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the script sets it
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -48,11 +46,11 @@ def main():
 
 def measure(filters, precision, batch, xla):
     """One row of the table."""
-    import keras
     import numpy as np
 
     import devices
     import training
+    from backend import keras
     from config import Config
 
     devices.set_precision(precision, [])

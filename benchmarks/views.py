@@ -9,7 +9,7 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-import keras
+from backend import keras
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 

@@ -1,13 +1,9 @@
 """Small simulated data and settings that the tests share."""
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the script sets it
-
 import numpy as np
 import pytest
 
+import backend  # noqa: F401  (before anything else imports Keras)
 import simulate_nuclei
 from config import Config
 from data import Sample

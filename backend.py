@@ -1,0 +1,36 @@
+"""Keras, imported once and quietly: ``from backend import keras`` before anything else imports it.
+
+TensorFlow reads its settings when it is first imported, and writes lines about CUDA and oneDNN before any log level acts.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # without a GPU, TensorFlow would report that as an error
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on CPUs without AVX-512
+
+
+@contextlib.contextmanager
+def held_back_errors():
+    """Inside, what any code of this process writes to standard error is held back; an exception lets it out."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            if failed:
+                held.seek(0)
+                os.write(2, held.read())
+
+
+with held_back_errors():
+    import keras  # noqa: F401
