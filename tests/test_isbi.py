@@ -131,7 +131,7 @@ def test_gaps_are_closed_as_deep_as_the_choose_set_asks(folder):
     scores = isbi.measure(part, predicted(samples[2:4], gaps), Predicted([], [], []), isbi.CONFIG).scores
     assert scores["gap_depth"] in (0.05, 0.07, 0.1) and scores["v_rand"] > 0.99 > scores["v_rand_with_gaps"]
     # A whole membrane has no gap to close, and nothing changes.
-    whole = predicted(samples[:2], np.where(samples[0].mask == 0, 0.9, 0.0))
+    whole = predicted(samples[:2], np.where(samples[0].mask == 0, 0.95, 0.0))
     scores = isbi.measure(whole, part, Predicted([], [], []), isbi.CONFIG).scores
     assert scores["gap_depth"] is None and scores["v_rand"] == scores["v_rand_with_gaps"]
 
