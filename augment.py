@@ -17,6 +17,8 @@ from scipy import ndimage
 
 cv2.setNumThreads(1)  # the worker processes are the parallelism; OpenCV's own threads would only fight over the cores
 
+EXAMPLE_SEED = 31  # draws strong changes, so that a figure shows them
+
 
 def geometry(rng, image, mask, *, origin=(0, 0), shape=None, strength=1.0):
     """Cut one tile from an image, deformed, turned, magnified and mirrored at random, in a single interpolation.
@@ -84,6 +86,16 @@ def noise(rng, image, mask, amount=0.04):
     """Add Gaussian noise whose standard deviation is drawn from 0 to ``amount`` (normalised intensity)."""
     sigma = np.float32(rng.uniform(0, amount))
     return image + sigma * rng.standard_normal(image.shape, dtype=np.float32), mask
+
+
+def examples(image, mask):
+    """{name: (image, mask)}: as read, each change alone, all together; a grid in the image shows what moves."""
+    image = image.copy()
+    image[::32], image[:, ::32] = 0.8, 0.8
+    changes = (elastic, rotate, scale, flip, brightness, contrast, gamma, noise)
+    alone = {change.__name__: change(np.random.default_rng(EXAMPLE_SEED), image, mask) for change in changes}
+    rng = np.random.default_rng(EXAMPLE_SEED)
+    return {"as read": (image, mask), **alone, "all together": intensity(rng, *geometry(rng, image, mask))}
 
 
 def identity_grid(shape):

@@ -4,7 +4,10 @@ import cv2
 import numpy as np
 import pandas as pd
 from sklearn.cluster import KMeans
+from sklearn.metrics import silhouette_score
 from sklearn.preprocessing import StandardScaler
+
+from data import ROLES
 
 FEATURES = ("brightness", "contrast", "skewness", "redness", "blueness", "texture", "log_pixels")
 
@@ -52,6 +55,33 @@ def cluster(table, count=8, seed=0):
     labels = KMeans(count, n_init=20, random_state=seed).fit_predict(features)
     by_size = np.argsort(-np.bincount(labels, minlength=count), kind="stable")
     return np.argsort(by_size)[labels]
+
+
+def cluster_counts(table, counts=range(2, 15), seed=0):
+    """How well k-means fits with each number of clusters: DataFrame with ``clusters``, ``inertia``, ``silhouette``.
+
+    ``inertia``: mean squared distance to the own cluster's centre, in standard deviations of the features (the elbow's
+    curve). ``silhouette``: -1 to 1, how much nearer the own cluster is than the next one (Rousseeuw 1987).
+    """
+    features = StandardScaler().fit_transform(table[list(FEATURES)])
+    rows = []
+    for count in counts:
+        fitted = KMeans(count, n_init=20, random_state=seed).fit(features)
+        rows.append((count, fitted.inertia_ / len(features), silhouette_score(features, fitted.labels_)))
+    return pd.DataFrame(rows, columns=["clusters", "inertia", "silhouette"])
+
+
+def cluster_profile(table, clusters):
+    """Mean of every standardised feature in each cluster: DataFrame, clusters as rows."""
+    features = StandardScaler().fit_transform(table[list(FEATURES)])
+    return pd.DataFrame(features, columns=list(FEATURES)).groupby(np.asarray(clusters)).mean()
+
+
+def role_table(split):
+    """How many images of each stratum have each role: DataFrame, strata as rows, roles as columns."""
+    rows = [(sample.stratum, role) for role, members in split.items() for sample in members]
+    table = pd.DataFrame(rows, columns=["stratum", "role"])
+    return pd.crosstab(table["stratum"], table["role"])[list(ROLES)]
 
 
 def _describe_image(sample):

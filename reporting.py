@@ -13,7 +13,6 @@ from run_folder import save_figure
 from unet import reach
 
 OF_EVERY_RUN = ("threshold", "choose_dice", "pixel_size")  # numbers among the scores that no recipe has for itself
-EXAMPLE_SEED = 31  # draws strong changes, so that a figure shows them
 
 
 def write_predictions(folder, samples, probabilities, masks, classes=2):
@@ -109,22 +108,13 @@ def write_figures(folder, originals, masks, table, history, title, classes=2, ki
             f"{title}: the {said(kind)}s, with examples",
         ),
     }
-    drawn["augmentations"] = figures.augmentations(_augmented(originals.fit[0]), f"{title}: what augmentation does")
+    first = originals.fit[0]
+    changed = augment.examples(normalise(first.image, first.limits), first.mask)
+    drawn["augmentations"] = figures.augmentations(changed, f"{title}: what augmentation does")
     for rank, places in ranks.items():
         drawn[rank] = figures.overlays(*pick(places), f"{title}: the {rank} of the report set")
     for name, figure in drawn.items():
         save_figure(figure, folder / f"{name}.png")
-
-
-def _augmented(sample):
-    """{name: (image, mask)}: every change on one training image, with a grid drawn in to see what moves."""
-    image, mask = normalise(sample.image, sample.limits).copy(), sample.mask
-    image[::32], image[:, ::32] = 0.8, 0.8
-    changes = ("elastic", "rotate", "scale", "flip", "brightness", "contrast", "gamma", "noise")
-    pairs = {"as read": (image, mask)}
-    pairs |= {name: getattr(augment, name)(np.random.default_rng(EXAMPLE_SEED), image, mask) for name in changes}
-    rng = np.random.default_rng(EXAMPLE_SEED)
-    return {**pairs, "all together": augment.intensity(rng, *augment.geometry(rng, image, mask))}
 
 
 def _short(name):

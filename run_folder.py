@@ -68,7 +68,7 @@ def find_data(recipe, given, resumed, datasets):
         source = Path(given["data"])
     else:
         source = recipe.find(datasets / recipe.CONFIG.recipe) or recipe.simulate(datasets / "simulated" / recipe.CONFIG.recipe)
-    source = source.resolve()  # "." has no name to put into titles
+    source = Path(os.path.abspath(source))  # "." has no name to put into titles; a link keeps its own
     return source, (source / "simulated.json").exists()
 
 
@@ -84,7 +84,7 @@ def write_start(folder, config, source, split, hardware):
     """Write config.json (settings, and the absolute path of the data), split.json and environment.json."""
     write_json(folder / "split.json", split.to_json())
     write_json(folder / "environment.json", environment(hardware))
-    write_json(folder / "config.json", {"source": str(source.resolve()), "config": config.to_json()})
+    write_json(folder / "config.json", {"source": os.path.abspath(source), "config": config.to_json()})
 
 
 def environment(hardware):

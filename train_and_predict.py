@@ -52,7 +52,10 @@ def main(arguments=None):
 
 
 def run_series(name, given, values, folder=None):
-    """A run for every combination of the values, or the rest of an interrupted series, then a table and a figure."""
+    """A run for every combination of the values, or the rest of an interrupted series, then a table and a figure.
+
+    Returns the series' folder.
+    """
     import series
 
     if folder:
@@ -82,6 +85,7 @@ def run_series(name, given, values, folder=None):
     summary, spread = series.write_results(folder, values, recipe.HEADLINES, title)
     shown = summary[["run", "runs", *(score for score in recipe.HEADLINES if score in summary)]]
     print(f"\n{title}\n{shown.to_string(index=False)}\n\n{spread.to_string(index=False)}\nEverything is in {folder}")
+    return folder
 
 
 def configure(recipe, given, simulated):
@@ -109,7 +113,10 @@ def title_of(recipe, source, published, simulated):
 
 
 def run(name, given, resumed=None):
-    """Configuration, data, split, network, fit, predict, score, figures: one run, or the rest of an interrupted one."""
+    """Configuration, data, split, network, fit, predict, score, figures: one run, or the rest of an interrupted one.
+
+    Returns the run's folder.
+    """
     # Configuration
     recipe = import_module(name if resumed is None else run_folder.read_config(resumed).recipe)
     source, simulated = run_folder.find_data(recipe, given, resumed, ROOT / "datasets")
@@ -210,6 +217,7 @@ def run(name, given, resumed=None):
     reporting.write_scores(folder, table, summary)  # last: a run with scores is finished
     print(reporting.describe(summary, title, recipe.STRATUM))
     print(f"Everything is in {folder}")
+    return folder
 
 
 if __name__ == "__main__":

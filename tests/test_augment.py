@@ -129,3 +129,11 @@ def test_any_number_of_channels(channels):
     warped, mask = augment.warp(image, np.arange(256, dtype=np.int32).reshape(16, 16), augment.identity_grid((16, 16)))
     np.testing.assert_allclose(warped, image, atol=1e-5)
     assert mask.dtype == np.int32 and mask[15, 15] == 255
+
+
+def test_examples_show_each_change_alone_and_all_together(pair):
+    image, mask = pair
+    shown = augment.examples(image, mask)
+    assert list(shown) == ["as read", *(change.__name__ for change in CHANGES), "all together"]
+    assert (shown["as read"][0][::32] == np.float32(0.8)).all() and image.max() <= 1 and (image[0] == 0).all()
+    assert (shown["noise"][1] == mask).all() and (shown["rotate"][1] != mask).any()

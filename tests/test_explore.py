@@ -1,11 +1,13 @@
 """Tables of drawn images with known numbers; clusters that are the same every time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import explore
-from data import Sample
+from data import Sample, Split
 
 
 @pytest.fixture
@@ -69,3 +71,20 @@ def test_fewer_different_images_than_clusters():
         np.repeat([[0.0], [1.0]], [3, 2], axis=0).repeat(len(explore.FEATURES), axis=1), columns=list(explore.FEATURES)
     )
     assert explore.cluster(table, 8).tolist() == [0, 0, 0, 1, 1]
+
+
+def test_three_clear_clusters_have_the_best_silhouette():
+    table = pd.DataFrame(np.repeat(np.diag([9.0, 9.0, 9.0, 0, 0, 0, 0])[:3], 5, axis=0), columns=list(explore.FEATURES))
+    table.iloc[:, :3] += np.random.default_rng(0).normal(0, 0.1, (15, 3))
+    scores = explore.cluster_counts(table, range(2, 6)).set_index("clusters")
+    assert scores["silhouette"].idxmax() == 3 and scores["inertia"].is_monotonic_decreasing
+    profile = explore.cluster_profile(table, explore.cluster(table, 3))
+    assert profile.shape == (3, 7) and np.allclose(profile.mean(), 0, atol=1e-6)
+
+
+def test_roles_are_counted_per_stratum(samples):
+    split = Split([replace(samples[0], stratum=2)], [replace(samples[1], stratum=2)], [samples[0], samples[1]])
+    assert explore.role_table(split).to_dict("index") == {
+        0: {"fit": 0, "choose": 0, "report": 2},
+        2: {"fit": 1, "choose": 1, "report": 0},
+    }

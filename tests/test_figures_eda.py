@@ -1,0 +1,43 @@
+"""Figures of a data set: one panel per entry, one bar per role, pairs that join where they joined."""
+
+import numpy as np
+import pandas as pd
+
+import figures_eda
+from leaks import Match
+
+
+def test_histograms_mark_the_median_and_take_decades():
+    axes = figures_eda.histograms({"few": [1, 2, 3], "decades": [1, 10, 1000, np.nan]}, "t").axes
+    assert [axis.get_xscale() for axis in axes] == ["linear", "log"]
+    assert axes[0].get_legend().get_texts()[0].get_text() == "median 2"
+    assert axes[1].get_legend().get_texts()[0].get_text() == "median 10"
+
+
+def test_the_chosen_number_of_clusters_is_marked():
+    table = pd.DataFrame({"clusters": [2, 3, 4], "silhouette": [0.2, 0.5, 0.1], "inertia": [3.0, 2.0, 1.0]})
+    axes = figures_eda.cluster_counts(table, 3, "t").axes
+    assert all(3 in line.get_xdata() for axis in axes for line in axis.lines[1:])
+
+
+def test_the_profile_shows_every_value():
+    axis = figures_eda.profile(pd.DataFrame({"brightness": [1.0, -2.0], "texture": [0.0, 0.5]}), "t").axes[0]
+    assert [text.get_text() for text in axis.texts] == ["1.0", "0.0", "-2.0", "0.5"]
+
+
+def test_roles_add_up_to_one_in_every_cluster():
+    table = pd.DataFrame({"fit": [6, 1], "choose": [2, 1], "report": [2, 2]})
+    bars = figures_eda.roles(table, "t").axes[0].patches
+    assert np.allclose([sum(bar.get_height() for bar in bars[cluster::2]) for cluster in (0, 1)], 1)
+
+
+def test_pairs_are_joined_as_the_photographs_were():
+    images = [np.zeros((4, 6, 1), np.uint8), np.full((4, 6, 1), 9, np.uint8)]
+    matches = [Match(0, 1, "right", 0.9, 1.0), Match(0, 1, "below", 0.8, 1.0)]
+    axes = figures_eda.pairs(images, matches, "t").axes
+    assert [axis.images[0].get_array().shape[:2] for axis in axes] == [(4, 12), (8, 6)]
+
+
+def test_pictures_side_by_side_share_their_scale():
+    axes = figures_eda.side_by_side({"a": np.zeros((2, 2, 1)), "b": np.full((2, 2, 1), 0.5)}, "t").axes
+    assert [axis.images[0].get_clim() for axis in axes] == [(0, 1), (0, 1)]
