@@ -1,0 +1,91 @@
+"""What the notebooks share: the quick mode, the project's folder, the images that are there.
+
+With UNET_QUICK=1 in the environment a notebook takes few images and short trainings, and nothing else changes.
+"""
+
+import io
+import os
+from pathlib import Path
+
+import pandas as pd
+import PIL.Image
+from IPython import get_ipython
+from IPython.display import Image, clear_output
+from matplotlib.figure import Figure
+
+import run_folder
+import train_and_predict
+from files import read_json
+from metrics import PIXEL_SCORES
+
+QUICK = os.environ.get("UNET_QUICK") == "1"
+ROOT = Path(__file__).parent
+SHORT = {"epochs": 1, "steps": 2, "views": 1, "workers": 0} if QUICK else {}
+DPI, WIDTH = 80, 1100  # of figures, px
+
+
+def small_png(figure):
+    """A matplotlib Figure as PNG of 256 colours (bytes): how notebooks show figures, so that they stay small."""
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, dpi=DPI)
+    PIL.Image.open(drawn).convert("RGB").quantize(256, PIL.Image.Quantize.MAXCOVERAGE).save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
+if get_ipython():
+    get_ipython().display_formatter.formatters["image/png"].for_type(Figure, small_png)
+
+
+def size(full, quick):
+    """``full``, or ``quick`` in the quick mode."""
+    return quick if QUICK else full
+
+
+def find(recipe):
+    """(folder or zip file, what figures call its images) of a recipe: the user's in ``datasets``, else simulated ones."""
+    source, simulated = run_folder.find_data(recipe, {}, None, ROOT / "datasets")
+    mode = "quick mode (UNET_QUICK=1): few images, short trainings" if QUICK else "full size; UNET_QUICK=1 makes it quick"
+    title = f"{recipe.TITLE}, simulated images" if simulated else recipe.TITLE
+    print(f"{title}\n{os.path.relpath(source, ROOT)}\n{mode}")
+    return source, title
+
+
+def subset(samples, quick):
+    """The samples, or ``quick`` evenly spaced ones of them in the quick mode."""
+    return samples[:: max(1, len(samples) // quick)][:quick] if QUICK else samples
+
+
+def train(recipe, source, **settings):
+    """One run of the script on ``source``, with the recipe's settings but for those given; returns its folder (Path)."""
+    folder = train_and_predict.run(recipe.CONFIG.recipe, {"data": str(source), **SHORT, **settings})
+    clear_output(wait=True)
+    return folder
+
+
+def series(recipe, source, values, **settings):
+    """A run for every combination of ``values`` {setting: [values]}; returns the series' folder (Path)."""
+    folder = train_and_predict.run_series(recipe.CONFIG.recipe, {"data": str(source), **SHORT, **settings}, values)
+    clear_output(wait=True)
+    return folder
+
+
+def scores(folder):
+    """The pixel scores of a finished run's report set: DataFrame, one row per score."""
+    summary = read_json(folder / "scores.json")
+    rows = {name: {key: summary[name][key] for key in ("mean", "median", "worst", "pooled")} for name in PIXEL_SCORES}
+    return pd.DataFrame(rows).T.round(3)
+
+
+def summary(folder, recipe):
+    """The recipe's main scores in a finished series, with 95 % intervals: DataFrame, one row per value."""
+    table = pd.read_csv(folder / "summary.csv")
+    ends = [name + end for name in recipe.HEADLINES for end in ("", "_low", "_high")]
+    return table[["run", "runs", *(name for name in ends if name in table)]].dropna(axis=1, how="all").round(3)
+
+
+def picture(path):
+    """A PNG of a run, as wide as a notebook and of 256 colours (IPython Image)."""
+    large, small = PIL.Image.open(path).convert("RGB"), io.BytesIO()
+    large.thumbnail((WIDTH, 10 * WIDTH))
+    large.quantize(256, PIL.Image.Quantize.MAXCOVERAGE).save(small, "PNG", optimize=True)
+    return Image(small.getvalue())
