@@ -34,7 +34,7 @@ GAP = 1  # slices left out between roles
 SIDE = (512, 512)  # px, of the published slices
 THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))  # as the challenge's script
 DEPTHS = (None, 0.2, 0.15, 0.1, 0.07, 0.05)  # of ``close_gaps``; None leaves gaps open
-CONFIG = Config(recipe="isbi", filters=16, dropout=0.2, augment=0.5, epochs=12, steps=25, views=8)
+CONFIG = Config(recipe="isbi", filters=16, dropout=0.2, augment=0.5, epochs=24, steps=25, views=8)
 SIMULATED = CONFIG.replace(filters=8, tile=128, overlap=32, epochs=8, steps=24, learning_rate=3e-3, views=1)
 PUBLISHED = {
     "settings": {"filters": 64, "tile": 512, "batch_size": 2, "steps": 300, "epochs": 200, "learning_rate": 1e-4,
