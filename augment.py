@@ -98,6 +98,54 @@ def examples(image, mask):
     return {"as read": (image, mask), **alone, "all together": intensity(rng, *geometry(rng, image, mask))}
 
 
+def put_beside(rng, image, mask):
+    """Copy one object of an image (H, W, C), turned, against another one: touching objects where there were few.
+
+    Copy and paste as in Ghiasi et al. 2021, here with contact. ``mask`` numbers the objects; what the copy covers is
+    its own. Without an object that lies wholly inside the image nothing changes.
+    """
+    edges = np.unique(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]))
+    whole = np.setdiff1d(mask, np.append(edges, 0))
+    if not len(whole):
+        return image, mask
+    copied, there = rng.choice(whole), rng.choice(np.unique(mask[mask > 0]))
+    turns, flip = int(rng.integers(4)), 1 - 2 * int(rng.integers(2))
+    piece, shape = (np.rot90(part, turns)[::flip] for part in _cut_out(image, mask == copied))
+    place = _touching_place(mask == there, shape, rng.uniform(0, 2 * np.pi))
+    window, inner = _overlap(place, shape.shape, mask.shape)
+    image, mask = image.copy(), mask.copy()
+    soft = cv2.GaussianBlur(shape.astype(np.float32), (0, 0), 1)[inner][..., None]
+    image[window] = (1 - soft) * image[window] + soft * piece[inner]
+    mask[window][shape[inner]] = mask.max() + 1
+    return image, mask
+
+
+def _cut_out(image, region, margin=6):
+    """The smallest window around a region with ``margin`` px about it: its image and region."""
+    rows, columns = (np.flatnonzero(region.any(axis=axis)) for axis in (1, 0))
+    window = tuple(slice(max(0, line[0] - margin), line[-1] + margin + 1) for line in (rows, columns))
+    return image[window], region[window]
+
+
+def _touching_place(there, shape, angle, step=2):
+    """First pixel (y, x) for a shape moved away from a region's middle at ``angle`` until it covers next to none of it."""
+    middle = np.argwhere(there).mean(axis=0) - np.argwhere(shape).mean(axis=0)
+    direction = np.array([np.sin(angle), np.cos(angle)])
+    for distance in range(0, sum(there.shape), step):
+        place = (middle + distance * direction).round().astype(int)
+        window, inner = _overlap(place, shape.shape, there.shape)
+        if (there[window] & shape[inner]).sum() <= 0.05 * shape.sum():
+            return place
+    return place
+
+
+def _overlap(place, size, shape):
+    """Where a window of ``size`` at ``place`` lies within an image of ``shape``: (slices in the image, in the window)."""
+    first = np.clip(place, 0, shape)
+    last = np.maximum(np.clip(place + np.array(size), 0, shape), first)
+    return tuple(map(slice, first, last)), tuple(map(slice, first - place, last - place))
+
+
 def identity_grid(shape):
     """Source coordinates (y, x) of every pixel when nothing moves: float32 (2, H, W)."""
     return np.stack(np.meshgrid(*(np.arange(side, dtype=np.float32) for side in shape), indexing="ij"))

@@ -126,7 +126,10 @@ def _draw_tile(rng, sample, config):
         shape=(config.tile, config.tile),
         strength=config.augment,
     )
-    image, mask = augment.intensity(rng, normalise(image, sample.limits), mask, strength=config.augment)
+    image = normalise(image, sample.limits)
+    if config.paste and rng.random() < config.paste:
+        image, mask = augment.put_beside(rng, image, mask)
+    image, mask = augment.intensity(rng, image, mask, strength=config.augment)
     tile = image, target(mask, config.classes, config.border)[..., None]
     return (*tile, border_weights(mask)) if config.border_weights else tile
 

@@ -61,6 +61,7 @@ class Config:
     loss: str = option("cross_entropy_dice", "what training minimises")
     border_weights: bool = option(False, "weigh the gaps between touching objects, as the U-Net paper does")
     augment: float = option(1.0, "strength of the augmentation, 0 (off) to 1")
+    paste: float = option(0.0, "share of the tiles in which a copy of an object is put against another one, 0 to 1")
 
     prediction_tile: int = option(1024, "height and width of a tile at prediction, px; smaller needs less memory")
     views: int = option(1, "turned and mirrored views of an image whose predictions are averaged, 1 to 8; each costs time")
@@ -83,7 +84,7 @@ class Config:
         for name in ("learning_rate", "image_scale"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{flag(name)} is {getattr(self, name)}; it must be above 0.")
-        for name in ("augment", "dropout", "choose_share", "report_share"):
+        for name in ("augment", "paste", "dropout", "choose_share", "report_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{flag(name)} is {getattr(self, name)}; it must be from 0 to 1.")
         self._check_together()
@@ -95,6 +96,8 @@ class Config:
             raise ValueError("--seed, --workers and --border must be 0 or more.")
         if self.border and self.classes > 2:
             raise ValueError("--border divides touching objects: not with more than two --classes.")
+        if self.paste and self.classes > 2:
+            raise ValueError("--paste copies single objects: not with more than two --classes.")
         if not 2 <= self.classes <= 256:
             raise ValueError(f"--classes is {self.classes}; background counts as one, so it must be from 2 to 256.")
         if self.choose_share == 0 or self.report_share == 0 or self.choose_share + self.report_share >= 1:
