@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import reporting
 import run_folder
+import series
 from config import flag
 from files import read_json, write_text
 from metrics import PIXEL_SCORES
@@ -67,7 +68,8 @@ def of_run(folder):
 def of_series(folder):
     """Command, machine, and the table of a series, as lines of Markdown."""
     plan = read_json(folder / "series.json")
-    first = next(folder.glob("*/scores.json")).parent
+    steps = series.runs(folder, plan["values"])
+    first = steps[0][1]
     recipe = import_module(plan["recipe"])
     values = " ".join(f"{flag(name)} {','.join(map(str, chosen))}" for name, chosen in plan["values"].items())
     summary = pd.read_csv(folder / "summary.csv")
@@ -76,8 +78,8 @@ def of_series(folder):
     shown = shown.dropna(axis=1, how="all")
     title = read_json(first / "scores.json")["title"]
     return [
-        f"# {title}: a series", "", f"    {command(first, set(plan['values']))} {values}", "", machine(first), "",
-        markdown(shown), "", markdown(pd.read_csv(folder / "spread.csv")), "",
+        f"# {title}: a series", "", f"    {command(first, set(plan['values']))} {values}", "",
+        f"{len(steps)} runs; of the first one: {machine(first)}", "", markdown(shown), "", markdown(pd.read_csv(folder / "spread.csv")), "",
     ]  # fmt: skip
 
 
