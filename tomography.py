@@ -5,8 +5,9 @@ Source    nine samples of soft X-ray tomography, 4,040 slices of 464x464 px, pri
 Command   python train_and_predict.py tomography
 Hardware  2 cores of an AMD EPYC without AVX-512, no GPU, float32
 Time      2 minutes 22 seconds in all, on simulated images
-Score     simulated images only, sample 9: accuracy per slice 0.994 in the median and 0.990 at worst, mean Dice 0.989; the
-          sequences of the Cell Tracking Challenge not yet
+Score     simulated images, sample 9: accuracy per slice 0.994 in the median and 0.990 at worst, mean Dice 0.989. Three
+          sequences of the Cell Tracking Challenge, each held out in turn and trained on one other for 3 epochs: 0.882 in
+          the mean of the medians, Dice 0.600; shuffled, the same claims 0.986 and 0.903; results/tomography
 """
 
 import re

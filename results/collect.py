@@ -118,13 +118,17 @@ def tables(paths):
 
 
 def markdown(table):
-    """A DataFrame as a Markdown table with three decimals."""
+    """A DataFrame as a Markdown table with three decimals, small numbers in full, nothing where it is not known."""
     rows = [table.columns, ["---"] * len(table.columns), *table.itertuples(index=False)]
     return "\n".join(f"| {' | '.join(_cell(value) for value in row)} |" for row in rows)
 
 
 def _cell(value):
-    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)
+    if value is None or value != value:  # NaN: not known
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3f}" if value == 0 or abs(value) >= 0.001 else f"{value:g}"
+    return str(value)
 
 
 if __name__ == "__main__":

@@ -62,3 +62,8 @@ def test_a_run_is_collected_with_its_command_and_scores(run, tmp_path, monkeypat
     assert "| 1 | 0.125 |" in text and "long.csv" not in text and (target / "long.csv").exists()
     assert "![a figure](figures/a_figure.png)" in text and (target / "figures/a_figure.png").exists()
     assert not (target / "config.json").exists()
+
+
+def test_small_numbers_stay_numbers_and_unknown_ones_are_left_out():
+    table = collect.markdown(pd.DataFrame({"learning_rate": [1e-5, 0.001, 0.0], "sd": [float("nan"), 0.25, None]}))
+    assert table.splitlines()[2:] == ["| 1e-05 |  |", "| 0.001 | 0.250 |", "| 0.000 |  |"]
