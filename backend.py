@@ -1,4 +1,4 @@
-"""Keras, imported once and quietly: ``from backend import keras`` before anything else imports it.
+"""Keras, imported quietly: what starts it says ``from backend import keras``.
 
 TensorFlow reads its settings when it is first imported, and writes lines about CUDA and oneDNN before any log level acts.
 """

@@ -60,12 +60,14 @@ def cluster(table, count=8, seed=0):
 def cluster_counts(table, counts=range(2, 15), seed=0):
     """How well k-means fits with each number of clusters: DataFrame with ``clusters``, ``inertia``, ``silhouette``.
 
+    There must be more different images than clusters; other numbers are left out.
     ``inertia``: mean squared distance to the own cluster's centre, in standard deviations of the features (the elbow's
     curve). ``silhouette``: -1 to 1, how much nearer the own cluster is than the next one (Rousseeuw 1987).
     """
     features = StandardScaler().fit_transform(table[list(FEATURES)])
+    distinct = len(np.unique(features.round(6), axis=0))
     rows = []
-    for count in counts:
+    for count in (count for count in counts if count < distinct):
         fitted = KMeans(count, n_init=20, random_state=seed).fit(features)
         rows.append((count, fitted.inertia_ / len(features), silhouette_score(features, fitted.labels_)))
     return pd.DataFrame(rows, columns=["clusters", "inertia", "silhouette"])
@@ -81,7 +83,7 @@ def role_table(split):
     """How many images of each stratum have each role: DataFrame, strata as rows, roles as columns."""
     rows = [(sample.stratum, role) for role, members in split.items() for sample in members]
     table = pd.DataFrame(rows, columns=["stratum", "role"])
-    return pd.crosstab(table["stratum"], table["role"])[list(ROLES)]
+    return pd.crosstab(table["stratum"], table["role"]).reindex(columns=list(ROLES), fill_value=0)
 
 
 def _describe_image(sample):

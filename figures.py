@@ -41,7 +41,7 @@ def training_curves(history, title):
 
 def three_rows(images, truths, predictions, names, title):
     """Image, truth and prediction in three rows, one column per sample; masks are 0/1 or class numbers."""
-    figure, axes = canvas(3, len(images), 2.3 * len(images) + 0.4, 6.9 * _aspect(images) + 1, title, pictures=True)
+    figure, axes = canvas(3, len(images), 2.3 * len(images) + 0.4, 6.9 * aspect(images) + 1, title, pictures=True)
     rows = zip(("Image", "Truth", "Prediction"), (images, truths, predictions), strict=True)
     for row, (label, pictures) in enumerate(rows):
         for axis, picture, name in zip(axes[row], pictures, names, strict=True):
@@ -57,7 +57,7 @@ def overlays(images, truths, predictions, names, title):
     count = len(images)
     columns = count if count <= 4 else 3
     rows = -(-count // columns)
-    figure, axes = canvas(rows, columns, 3 * columns, rows * (3 * _aspect(images) + 0.4) + 0.9, title, pictures=True)
+    figure, axes = canvas(rows, columns, 3 * columns, rows * (3 * aspect(images) + 0.4) + 0.9, title, pictures=True)
     for axis, image, truth, predicted, name in zip(axes.flat, images, truths, predictions, names, strict=False):
         axis.imshow(overlay(image, truth, predicted))
         axis.set_title(name, fontsize=9)
@@ -89,7 +89,7 @@ def dice_per_stratum(table, title, kind="cluster"):
         axis.scatter(place + rng.uniform(-0.2, 0.2, len(dice)), dice, s=16, color=BLUE, alpha=0.6, linewidths=0)
         axis.hlines(dice.median(), place - 0.35, place + 0.35, color=VERMILION, linewidth=2)
     axis.hlines([], 0, 0, color=VERMILION, linewidth=2, label=f"median of the {kind}")
-    axis.set_xticks(range(len(strata)), [f"{s}\n{_images((table['stratum'] == s).sum())}" for s in strata])
+    axis.set_xticks(range(len(strata)), [f"{s}\n{images_of((table['stratum'] == s).sum())}" for s in strata])
     axis.set(xlabel=kind.capitalize(), ylabel="Dice per image", ylim=(min(0.5, table["dice"].min() - 0.02), 1.005))
     axis.grid(axis="y", alpha=0.3)
     axis.legend(frameon=False, loc="lower left")
@@ -118,7 +118,7 @@ def counts(tables, title):
 
 def outlines(images, truths, labels, names, title):
     """The outlines of true and predicted objects (label images) over each image."""
-    figure, axes = canvas(1, len(images), 4.6 * len(images), 4.6 * _aspect(images) + 1, title, pictures=True)
+    figure, axes = canvas(1, len(images), 4.6 * len(images), 4.6 * aspect(images) + 1, title, pictures=True)
     for axis, image, truth, found, name in zip(axes[0], images, truths, labels, names, strict=True):
         show_image(axis, image)
         for objects, colour in ((truth, YELLOW), (found, SKY)):
@@ -193,50 +193,18 @@ def series(table, scores, label, title):
     return figure
 
 
-def stratum_examples(images, strata, title, columns=6):
-    """The strata in rows, with a few images of each; ``strata``: number of every image's stratum."""
-    numbers = sorted(set(strata))
-    height = 1.75 * _aspect(images) * len(numbers) + 0.6
-    figure, axes = canvas(len(numbers), columns, 1.75 * columns + 0.8, height, title, pictures=True)
-    for row, number in zip(axes, numbers, strict=True):
-        members = [image for image, stratum in zip(images, strata, strict=True) if stratum == number]
-        chosen = members[:: max(1, len(members) // columns)][:columns]
-        for axis, image in zip(row, chosen, strict=False):
-            show_image(axis, image)
-        for axis in row[len(chosen) :]:
-            axis.set_axis_off()
-        row[0].set_ylabel(f"{number}\n{_images(len(members))}")
-    return figure
-
-
-def augmentations(pairs, title, columns=5):
-    """Each change on an image and, below it, on its mask: ``pairs`` is {name: (image (H, W, C) in 0 to 1, mask)}."""
-    rows = -(-len(pairs) // columns)
-    height = rows * (5 * _aspect([image for image, _ in pairs.values()]) + 0.3) + 0.4
-    figure, axes = canvas(2 * rows, columns, 2.5 * columns, height, title, pictures=True)
-    for place, (name, (image, mask)) in enumerate(pairs.items()):
-        above, below = axes[2 * (place // columns) : 2 * (place // columns) + 2, place % columns]
-        picture = np.clip(image, 0, 1)
-        above.imshow(picture if picture.shape[2] == 3 else picture[..., 0], cmap="gray", vmin=0, vmax=1)
-        below.imshow(mask > 0, cmap="gray", interpolation="nearest")
-        above.set_title(name, fontsize=10)
-    for axis in axes[-2:, (len(pairs) - 1) % columns + 1 :].flat:
-        axis.set_axis_off()
-    return figure
-
-
 def stretch(image):
     """An image (H, W, C) of any bit depth as floats in [0, 1], its 0.5th to 99.8th percentile stretched."""
     low, high = np.percentile(image, (0.5, 99.8))
     return np.clip((image.astype(float) - low) / max(high - low, 1e-9), 0, 1)
 
 
-def _aspect(images):
+def aspect(images):
     """Height over width of the tallest of the images: what a row of them needs."""
     return max(image.shape[0] / image.shape[1] for image in images)
 
 
-def _images(count):
+def images_of(count):
     return "1 image" if count == 1 else f"{count} images"
 
 

@@ -1,9 +1,9 @@
-"""Figures of a data set before anything is trained: functions from arrays and tables to a matplotlib Figure."""
+"""Figures of a data set, before anything is trained: functions from arrays and tables to a matplotlib Figure."""
 
 import numpy as np
 
 from data import ROLES
-from figures import BLUE, GREEN, ORANGE, VERMILION, canvas, show_image, stretch
+from figures import BLUE, GREEN, ORANGE, VERMILION, aspect, canvas, images_of, show_image, stretch
 
 
 def histograms(columns, title, bins=40):
@@ -61,6 +61,38 @@ def roles(table, title):
     axis.set_xticks(range(len(table)), table.index)
     axis.set(xlabel="Cluster", ylabel="Share of its images", ylim=(0, 1))
     axis.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.16))
+    return figure
+
+
+def stratum_examples(images, strata, title, columns=6):
+    """The strata in rows, with a few images of each; ``strata``: number of every image's stratum."""
+    numbers = sorted(set(strata))
+    height = 1.75 * aspect(images) * len(numbers) + 0.6
+    figure, axes = canvas(len(numbers), columns, 1.75 * columns + 0.8, height, title, pictures=True)
+    for row, number in zip(axes, numbers, strict=True):
+        members = [image for image, stratum in zip(images, strata, strict=True) if stratum == number]
+        chosen = members[:: max(1, len(members) // columns)][:columns]
+        for axis, image in zip(row, chosen, strict=False):
+            show_image(axis, image)
+        for axis in row[len(chosen) :]:
+            axis.set_axis_off()
+        row[0].set_ylabel(f"{number}\n{images_of(len(members))}")
+    return figure
+
+
+def augmentations(pairs, title, columns=5):
+    """Each change on an image and, below it, on its mask: ``pairs`` is {name: (image (H, W, C) in 0 to 1, mask)}."""
+    rows = -(-len(pairs) // columns)
+    height = rows * (5 * aspect([image for image, _ in pairs.values()]) + 0.3) + 0.4
+    figure, axes = canvas(2 * rows, columns, 2.5 * columns, height, title, pictures=True)
+    for place, (name, (image, mask)) in enumerate(pairs.items()):
+        above, below = axes[2 * (place // columns) : 2 * (place // columns) + 2, place % columns]
+        picture = np.clip(image, 0, 1)
+        above.imshow(picture if picture.shape[2] == 3 else picture[..., 0], cmap="gray", vmin=0, vmax=1)
+        below.imshow(mask > 0, cmap="gray", interpolation="nearest")
+        above.set_title(name, fontsize=10)
+    for axis in axes[-2:, (len(pairs) - 1) % columns + 1 :].flat:
+        axis.set_axis_off()
     return figure
 
 

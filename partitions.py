@@ -1,4 +1,4 @@
-"""How well one partition of an image into cells agrees with another: the scores of the ISBI 2012 challenge.
+"""Cells between membranes, and how well one partition into cells agrees with another: the scores of ISBI 2012.
 
 Source: Arganda-Carreras et al., "Crowdsourcing the creation of image segmentation algorithms for connectomics",
 Frontiers in Neuroanatomy 9, 2015: the foreground-restricted Rand and information scores after border thinning,
@@ -39,7 +39,7 @@ def close_gaps(membrane, depth):
     """
     smooth = ndimage.gaussian_filter(membrane, SMOOTHING)
     lines = watershed(smooth, basins(smooth, depth), watershed_line=True) == 0
-    return np.where(lines, np.float32(1), membrane)
+    return np.where(lines, 1, membrane).astype(np.float32)
 
 
 def v_rand(truth, proposed):

@@ -6,6 +6,7 @@ import tifffile
 
 import augment
 import figures
+import figures_eda
 from data import normalise, target
 from files import write_json, write_text, written_whole
 from metrics import foreground, score_table, stratum_table, summarise
@@ -102,7 +103,7 @@ def write_figures(folder, originals, masks, table, history, title, classes=2, ki
         "image_truth_prediction": figures.three_rows(*pick(spread), f"{title}: report set, from the worst to the best Dice"),
         "overlays": figures.overlays(*pick(spread), f"{title}: report set, from the worst to the best Dice"),
         f"dice_per_{kind}": figures.dice_per_stratum(table, f"{title}: Dice of every report image", said(kind)),
-        f"{kind}s": figures.stratum_examples(
+        f"{kind}s": figures_eda.stratum_examples(
             [s.image for s in everything],
             [(strata or {}).get(s.stratum, s.stratum) for s in everything],
             f"{title}: the {said(kind)}s, with examples",
@@ -110,7 +111,7 @@ def write_figures(folder, originals, masks, table, history, title, classes=2, ki
     }
     first = originals.fit[0]
     changed = augment.examples(normalise(first.image, first.limits), first.mask)
-    drawn["augmentations"] = figures.augmentations(changed, f"{title}: what augmentation does")
+    drawn["augmentations"] = figures_eda.augmentations(changed, f"{title}: what augmentation does")
     for rank, places in ranks.items():
         drawn[rank] = figures.overlays(*pick(places), f"{title}: the {rank} of the report set")
     for name, figure in drawn.items():

@@ -31,10 +31,9 @@ def time_table(image, mask, repeats=REPEATS):
     elasticdeform has a row where it is installed.
     """
     rng = np.random.default_rng(0)
-    names = [name for name in augment.examples(image, mask) if hasattr(augment, name)]
-    actions = {name: lambda name=name: getattr(augment, name)(rng, image, mask) for name in names}
+    actions = {change.__name__: lambda change=change: change(rng, image, mask) for change in augment.CHANGES}
     actions["all in one"] = lambda: augment.intensity(rng, *augment.geometry(rng, image, mask))
-    tile = {"origin": (0, 0), "shape": (256, 256)}
+    tile = {"origin": (image.shape[0] // 4, image.shape[1] // 4), "shape": (256, 256)}
     actions["all in one, 256x256 tile"] = lambda: augment.intensity(rng, *augment.geometry(rng, image, mask, **tile))
     try:
         import elasticdeform

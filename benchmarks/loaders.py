@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 
 import batches
+from backend import keras
 from config import Config
 from data import Sample
 
@@ -57,8 +58,6 @@ def report(name, stream):
 def py_dataset(samples, config, multiprocessing):
     """The batches as Keras' own loader prepares them for ``fit``."""
     from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
-
-    from backend import keras
 
     class Batches(keras.utils.PyDataset):
         def __len__(self):

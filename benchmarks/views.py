@@ -9,13 +9,12 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-from backend import keras
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import prediction
 import run_folder
 import series
+from backend import keras
 from data import Predicted, prepare
 from files import read_json
 from metrics import fit_threshold, to_masks

@@ -10,17 +10,6 @@ try:
 except ImportError:  # pragma: no cover - only where no compiler was to be had
     elasticdeform = None
 
-CHANGES = [
-    augment.elastic,
-    augment.rotate,
-    augment.scale,
-    augment.flip,
-    augment.brightness,
-    augment.contrast,
-    augment.gamma,
-    augment.noise,
-]
-
 
 @pytest.fixture
 def pair():
@@ -31,7 +20,7 @@ def pair():
     return image[..., None], mask
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("change", augment.CHANGES, ids=lambda change: change.__name__)
 def test_changes_are_pure_and_repeatable(change, pair):
     image, mask = (array.copy() for array in pair)
     first = change(np.random.default_rng(5), image, mask)
@@ -134,7 +123,7 @@ def test_any_number_of_channels(channels):
 def test_examples_show_each_change_alone_and_all_together(pair):
     image, mask = pair
     shown = augment.examples(image, mask)
-    assert list(shown) == ["as read", *(change.__name__ for change in CHANGES), "all together"]
+    assert list(shown) == ["as read", *(change.__name__ for change in augment.CHANGES), "all together"]
     assert (shown["as read"][0][::32] == np.float32(0.8)).all() and image.max() <= 1 and (image[0] == 0).all()
     assert (shown["noise"][1] == mask).all() and (shown["rotate"][1] != mask).any()
 
@@ -165,3 +154,11 @@ def test_nothing_is_copied_where_no_object_is_whole():
     mask[mask == 8], mask[0, 20] = 0, 3
     changed, numbers = augment.put_beside(np.random.default_rng(0), image, mask)
     assert changed is image and numbers is mask
+
+
+def test_a_copy_does_not_bury_a_small_neighbour():
+    image, mask = np.zeros((120, 120, 1), np.float32), np.zeros((120, 120), np.uint8)
+    mask[30:70, 30:70], mask[100:104, 0:6] = 1, 255
+    for seed in range(20):
+        _, numbers = augment.put_beside(np.random.default_rng(seed), image, mask)
+        assert (numbers == 256).any() and (numbers == 255).sum() >= 4 * 6 - augment.MOST_COVERED

@@ -52,12 +52,6 @@ def test_the_best_epoch_is_marked():
     assert "best epoch, 2" in labels
 
 
-def test_every_cluster_has_its_row_and_count():
-    figure = figures.stratum_examples([IMAGE] * 5, [0, 0, 0, 1, 1], "t", columns=2)
-    labels = [axis.get_ylabel() for axis in figure.axes if axis.get_ylabel()]
-    assert labels == ["0\n3 images", "1\n2 images"]
-
-
 def test_every_image_is_a_dot():
     table = pd.DataFrame({"stratum": [0, 0, 3], "dice": [0.9, 0.8, 0.2]})
     figure = figures.dice_per_stratum(table, "t")
@@ -69,11 +63,6 @@ def test_every_image_is_a_dot():
     ]
     assert sorted(np.concatenate(dots)[:, 1].tolist()) == [0.2, 0.8, 0.9]
     assert figure.axes[0].get_ylim()[0] < 0.2
-
-
-def test_augmentations_stand_beside_each_other():
-    figure = figures.augmentations({"none": (IMAGE / 1.0, TRUTH), "flip": (IMAGE[::-1] / 1.0, TRUTH)}, "t")
-    assert [axis.get_title() for axis in figure.axes[:2]] == ["none", "flip"]
 
 
 def squares(shift):

@@ -6,6 +6,9 @@ import pandas as pd
 import figures_eda
 from leaks import Match
 
+IMAGE = np.arange(16, dtype=np.uint16).reshape(4, 4, 1) * 4000
+TRUTH = np.array([[1, 1, 0, 0]] * 4)
+
 
 def test_histograms_mark_the_median_and_take_decades():
     axes = figures_eda.histograms({"few": [1, 2, 3], "decades": [1, 10, 1000, np.nan]}, "t").axes
@@ -41,3 +44,14 @@ def test_pairs_are_joined_as_the_photographs_were():
 def test_pictures_side_by_side_share_their_scale():
     axes = figures_eda.side_by_side({"a": np.zeros((2, 2, 1)), "b": np.full((2, 2, 1), 0.5)}, "t").axes
     assert [axis.images[0].get_clim() for axis in axes] == [(0, 1), (0, 1)]
+
+
+def test_every_cluster_has_its_row_and_count():
+    figure = figures_eda.stratum_examples([IMAGE] * 5, [0, 0, 0, 1, 1], "t", columns=2)
+    labels = [axis.get_ylabel() for axis in figure.axes if axis.get_ylabel()]
+    assert labels == ["0\n3 images", "1\n2 images"]
+
+
+def test_augmentations_stand_beside_each_other():
+    figure = figures_eda.augmentations({"none": (IMAGE / 1.0, TRUTH), "flip": (IMAGE[::-1] / 1.0, TRUTH)}, "t")
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["none", "flip"]
