@@ -4,8 +4,9 @@ Source    Cell Tracking Challenge, DIC-C2DH-HeLa and PhC-C2DH-U373 (Maska et al.
 Command   python train_and_predict.py cells --data DIC-C2DH-HeLa --image-scale 0.5
 Hardware  2 cores of an AMD EPYC, no GPU; HeLa in float32 without AVX-512, the others in bfloat16
 Time      22 minutes of training (HeLa), 13 (U373); simulated cells 76 seconds in all
-Score     HeLa, frames 17 to 33: SEG 0.890 on 3 gold frames, 0.911 on 14 silver ones. U373_ROW
-          results/cells. Simulated cells: SEG 0.947, equivalent diameters 0.5 px off in the mean, bias -0.3 px
+Score     HeLa, frames 17 to 33, without --paste: SEG 0.890 on 3 gold frames, 0.911 on 14 silver ones. U373, sequence 02,
+          without --paste: SEG 0.841 on 15 gold frames, 0.859 on 65 silver ones; results/cells. Simulated cells: SEG 0.947,
+          equivalent diameters 0.5 px off in the mean, bias -0.3 px
 """
 
 from dataclasses import replace
