@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import reporting
 import run_folder
 import series
-from config import flag
+from config import Config, flag
 from files import read_json, write_text
 from metrics import PIXEL_SCORES
 
@@ -86,7 +86,8 @@ def of_series(folder):
 def command(folder, without=()):
     """The command that made a run: what differs from the recipe's settings."""
     stored = read_json(folder / "config.json")
-    config, recipe = stored["config"], import_module(stored["config"]["recipe"])
+    config = Config().to_json() | stored["config"]  # a setting that did not exist then was off
+    recipe = import_module(config["recipe"])
     simulated = (Path(stored["source"]) / "simulated.json").exists()
     usual = (recipe.SIMULATED if simulated else recipe.CONFIG).to_json()
     parts = [] if simulated else [f"--data {Path(stored['source']).name}"]
