@@ -3,10 +3,10 @@
 Source    Cell Tracking Challenge, DIC-C2DH-HeLa and PhC-C2DH-U373 (Maska et al. 2014, Ulman et al. 2017)
 Command   python train_and_predict.py cells --data DIC-C2DH-HeLa --image-scale 0.5
 Hardware  2 cores of an AMD EPYC, no GPU; HeLa in float32 without AVX-512, the others in bfloat16
-Time      22 minutes of training (HeLa), 13 (U373); simulated cells 76 seconds in all
-Score     HeLa, frames 17 to 33, without --paste: SEG 0.890 on 3 gold frames, 0.911 on 14 silver ones. U373, sequence 02,
-          without --paste: SEG 0.841 on 15 gold frames, 0.859 on 65 silver ones; results/cells. Simulated cells: SEG 0.947,
-          equivalent diameters 0.5 px off in the mean, bias -0.3 px
+Time      22 minutes of training (HeLa), 13 (U373); simulated cells under 80 seconds in all
+Score     HeLa, frames 17 to 33: SEG 0.890 on 3 gold frames, 0.911 on 14 silver ones. U373, sequence 02: SEG 0.841 on 15
+          gold frames, 0.859 on 65 silver ones (with --paste 0.5: 0.842, 0.858); results/cells. Simulated cells: SEG 0.943,
+          equivalent diameters 0.6 px off in the mean, bias -0.5 px
 """
 
 from dataclasses import replace
@@ -32,10 +32,10 @@ HEADLINES = ("dice_mean", "seg", "object_iou")
 BLOCKS = 5  # of neighbouring frames
 GAP = 5  # frames left out between roles
 CHOOSE = 10  # frames at most; the others are near-copies of these
-CONFIG = Config(recipe="cells", filters=16, dropout=0.2, augment=0.5, border=3, paste=0.5, epochs=24, steps=25, views=8)
+CONFIG = Config(recipe="cells", filters=16, dropout=0.2, augment=0.5, border=3, epochs=24, steps=25, views=8)
 SIMULATED = CONFIG.replace(filters=8, tile=128, overlap=32, epochs=16, steps=24, learning_rate=3e-3, views=1)
 PUBLISHED = {
-    "settings": {"filters": 64, "dropout": 0.5, "augment": 1.0, "border": 0, "paste": 0.0, "batch_size": 1, "epochs": 100,
+    "settings": {"filters": 64, "dropout": 0.5, "augment": 1.0, "border": 0, "batch_size": 1, "epochs": 100,
                  "steps": 10, "tile": 512, "learning_rate": 1e-4, "schedule": "constant", "loss": "cross_entropy",
                  "normalisation": False},
     "scores": {"IoU on PhC-C2DH-U373": 0.9203, "IoU on DIC-C2DH-HeLa": 0.7756},
