@@ -57,7 +57,7 @@ def test_a_run_is_collected_with_its_command_and_scores(run, tmp_path, monkeypat
     monkeypatch.setattr(sys, "argv", ["collect.py", str(run), str(target)])
     collect.main()
     text = (target / "README.md").read_text()
-    assert "    python train_and_predict.py cells --data own --epochs 3 --border 0\n" in text and "/somewhere" not in text
+    assert "    python train_and_predict.py cells --data own --border 0 --epochs 3\n" in text and "/somewhere" not in text
     assert "1 to fit, 1 to choose, 2 to report" in text and "2.2 minutes of training, best epoch 2 of 3" in text
     assert "| dice | 0.500 | 0.500 | 0.250 | 0.500 |" in text and "| 0.875 |" in text
     assert "| 1 | 0.125 |" in text and "long.csv" not in text and (target / "long.csv").exists()
