@@ -35,9 +35,8 @@ CHOOSE = 10  # frames at most; the others are near-copies of these
 CONFIG = Config(recipe="cells", filters=16, dropout=0.2, augment=0.5, border=3, epochs=24, steps=25, views=8)
 SIMULATED = CONFIG.replace(filters=8, tile=128, overlap=32, epochs=16, steps=24, learning_rate=3e-3, views=1)
 PUBLISHED = {
-    "settings": {"filters": 64, "dropout": 0.5, "augment": 1.0, "border": 0, "batch_size": 1, "epochs": 100,
-                 "steps": 10, "tile": 512, "learning_rate": 1e-4, "schedule": "constant", "loss": "cross_entropy",
-                 "normalisation": False},
+    "settings": {"filters": 64, "dropout": 0.5, "augment": 1.0, "border": 0, "batch_size": 1, "epochs": 100, "steps": 10,
+                 "tile": 512, "learning_rate": 1e-4, "schedule": "constant", "loss": "cross_entropy", "normalisation": False},
     "scores": {"IoU on PhC-C2DH-U373": 0.9203, "IoU on DIC-C2DH-HeLa": 0.7756},
 }  # fmt: skip
 

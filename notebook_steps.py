@@ -26,9 +26,14 @@ DPI, WIDTH = 80, 1100  # of figures, px
 
 def small_png(figure):
     """A matplotlib Figure as PNG of 256 colours (bytes): how notebooks show figures, so that they stay small."""
-    drawn, small = io.BytesIO(), io.BytesIO()
+    drawn = io.BytesIO()
     figure.savefig(drawn, dpi=DPI)
-    PIL.Image.open(drawn).convert("RGB").quantize(256, PIL.Image.Quantize.MAXCOVERAGE).save(small, "PNG", optimize=True)
+    return _few_colours(PIL.Image.open(drawn))
+
+
+def _few_colours(picture):
+    small = io.BytesIO()
+    picture.convert("RGB").quantize(256, PIL.Image.Quantize.MAXCOVERAGE).save(small, "PNG", optimize=True)
     return small.getvalue()
 
 
@@ -85,7 +90,6 @@ def summary(folder, recipe):
 
 def picture(path):
     """A PNG of a run, as wide as a notebook and of 256 colours (IPython Image)."""
-    large, small = PIL.Image.open(path).convert("RGB"), io.BytesIO()
+    large = PIL.Image.open(path).convert("RGB")
     large.thumbnail((WIDTH, 10 * WIDTH))
-    large.quantize(256, PIL.Image.Quantize.MAXCOVERAGE).save(small, "PNG", optimize=True)
-    return Image(small.getvalue())
+    return Image(_few_colours(large))
