@@ -86,9 +86,9 @@ def is_published(source):
     return not (source / "simulated.json").exists()
 
 
-def simulate(folder):
-    """Simulated cells in the same layout."""
-    return simulate_particles.particles(folder)
+def simulate(folder, **sizes):
+    """Simulated cells in the same layout; ``sizes``: of ``simulate_particles.particles``."""
+    return simulate_particles.particles(folder, **sizes)
 
 
 def load(source):

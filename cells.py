@@ -59,9 +59,9 @@ def title(source):
     return f"{TITLE}, {source.name}"
 
 
-def simulate(folder):
-    """Simulated cells in the same layout."""
-    return simulate_cells.low_contrast_cells(folder)
+def simulate(folder, **sizes):
+    """Simulated cells in the same layout; ``sizes``: of ``simulate_cells.low_contrast_cells``."""
+    return simulate_cells.low_contrast_cells(folder, **sizes)
 
 
 def load(source):

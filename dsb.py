@@ -8,13 +8,10 @@ Score     mean Dice of 132 report images 0.906 (95 % 0.883 to 0.924), all pixels
 """
 
 import contextlib
-import hashlib
-import os
 import warnings
 import zipfile
-from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -23,10 +20,11 @@ import explore
 import leaks
 import simulate_nuclei
 import splits
+from archives import digest, open_archive
 from config import Config
 from data import Sample
 from files import written_whole
-from images import as_image, binary_mask, read_image
+from pairs import find_pairs, read_pair
 
 TITLE = "DSB 2018 nuclei"
 LICENCE = "CC0"
@@ -51,7 +49,7 @@ def find(folder):
     if len(zips) > 1 and folder / "stage1_train.zip" not in zips:
         raise ValueError(f"{folder}: holds {', '.join(z.name for z in zips)}; say which one with --data.")
     for path in (folder / "stage1_train", folder):
-        if any(path.glob("*/images/*")):
+        if any(path.glob("*/images/*")) or any(path.glob("images/*")):
             return path
     return folder / "stage1_train.zip" if folder / "stage1_train.zip" in zips else next(iter(zips), None)
 
@@ -61,22 +59,24 @@ def is_published(source):
     return source.name.startswith("stage1_train")
 
 
-def simulate(folder):
-    """Simulated nuclei in the same layout."""
-    return simulate_nuclei.nuclei(folder)
+def simulate(folder, **sizes):
+    """Simulated nuclei in the same layout; ``sizes``: of ``simulate_nuclei.nuclei``."""
+    return simulate_nuclei.nuclei(folder, **sizes)
 
 
 def load(source, cache=CACHE):
     """Read ``stage1_train.zip``, or its unpacked folder, as a list of Samples in the order of their names.
 
-    Expects ``ImageId/images/<one>.png`` and ``ImageId/masks/<one per nucleus>.png``. Images come back as uint8 or
-    uint16, (H, W, 1) where all colours are equal and (H, W, 3) otherwise; masks as uint16 numbers of the nuclei. The
-    decoded images are kept in ``cache`` and used again only while every file is still the same; None keeps nothing.
-    Raises ValueError that names the file, or the zip file and its member, for anything that cannot be used.
+    Expects ``ImageId/images/<one>.png`` and ``ImageId/masks/<one per nucleus>.png``, or a folder ``images`` and a folder
+    ``masks`` with the same names. Images come back as uint8, uint16 or float32, (H, W, 1) where all colours are equal
+    and (H, W, 3) otherwise; masks as uint16 numbers of the nuclei. The decoded images are kept in ``cache`` and used
+    again only while every file is still the same; None keeps nothing. Raises ValueError that names the file, or the zip
+    file and its member, for anything that cannot be used.
     """
     source = Path(source)
-    with _open(source) as archive:
-        stored = cache and Path(cache) / f"dsb-{_digest(str(source.resolve()))}-{archive.fingerprint()}.npz"
+    with open_archive(source) as archive:
+        of_source, of_files = digest(str(source.resolve())), digest(f"{CACHE_VERSION} {archive.state()}")
+        stored = cache and Path(cache) / f"dsb-{of_source}-{of_files}.npz"
         if stored and stored.exists():
             with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):  # damaged: decode again
                 return _read_cache(stored)
@@ -100,128 +100,15 @@ def split(samples, config):
     )
 
 
-class _Folder:
-    """The files of an unpacked data set."""
-
-    def __init__(self, path):
-        self.path = path
-        self.names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def read(self, name):
-        return (self.path / name).read_bytes()
-
-    def label(self, name):
-        return str(self.path / name)
-
-    def fingerprint(self):
-        states = (os.stat(self.path / name) for name in self.names)
-        return _digest(
-            "\n".join(f"{n} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}" for n, s in zip(self.names, states, strict=True))
-        )
-
-
-class _Zip:
-    """The members of a zip file; nothing is ever unpacked to disk."""
-
-    def __init__(self, path):
-        self.path = path
-        try:
-            self.file = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise ValueError(f"{path}: not a readable zip file ({error}); it may be truncated: download it again.") from error
-        self.names = sorted(info.filename for info in self.file.infolist() if not info.is_dir())
-        for name in self.names:
-            if name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts or ":" in name:
-                raise ValueError(f"{path}: member {name!r} points outside its folder; this is not a safe zip file.")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.file.close()
-
-    def read(self, name):
-        try:
-            return self.file.read(name)
-        except Exception as error:  # a damaged member raises BadZipFile, zlib.error, EOFError or NotImplementedError
-            raise ValueError(f"{self.label(name)}: the zip file is damaged here ({error}); download it again.") from error
-
-    def label(self, name):
-        return f"{self.path}: {name}"
-
-    def fingerprint(self):
-        members = sorted((i.filename, i.file_size, i.CRC) for i in self.file.infolist())
-        return _digest("\n".join(map(str, members)))
-
-
-def _open(source):
-    if source.is_dir():
-        return _Folder(source)
-    if source.is_file():
-        return _Zip(source)
-    raise ValueError(f"{source}: no such folder or zip file.")
-
-
-def _digest(text):
-    return hashlib.sha256(f"{CACHE_VERSION} {text}".encode()).hexdigest()[:16]
-
-
 def _decode(archive):
-    images, masks = _pair(archive)
+    pairs = find_pairs(archive)
     with ThreadPoolExecutor() as pool:
-        jobs = {name: pool.submit(_decode_one, archive, name, images[name], masks[name]) for name in sorted(images)}
+        jobs = [pool.submit(read_pair, archive, name, *files) for name, files in pairs.items()]
         try:
-            return [job.result() for job in tqdm(jobs.values(), desc="Reading images", unit="image", disable=None)]
+            return [job.result() for job in tqdm(jobs, desc="Reading images", unit="image", disable=None)]
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _pair(archive):
-    """{ImageId: file} and {ImageId: [mask files]}; every image has masks and every mask an image."""
-    images, masks = {}, defaultdict(list)
-    for name in archive.names:
-        parts = PurePosixPath(name).parts
-        if len(parts) < 3 or parts[-2] not in ("images", "masks") or parts[-1].startswith(".") or "__MACOSX" in parts:
-            continue
-        identity = parts[-3]
-        if parts[-2] == "masks":
-            masks[identity].append(name)
-        elif identity in images:
-            raise ValueError(f"{archive.label(name)}: a second image for {identity}; expected one in its images folder.")
-        else:
-            images[identity] = name
-    if not images and not masks:
-        raise ValueError(f"{archive.path}: holds no images; expected ImageId/images/*.png and ImageId/masks/*.png.")
-    for identity in sorted(set(images) ^ set(masks)):
-        if identity in images:
-            raise ValueError(
-                f"{archive.label(images[identity])}: image without mask; expected files in {identity}/masks/ (one black "
-                "mask for an image without nuclei)."
-            )
-        raise ValueError(f"{archive.label(masks[identity][0])}: mask without image; expected a file in {identity}/images/.")
-    return images, masks
-
-
-def _decode_one(archive, name, image_file, mask_files):
-    image = read_image(archive.read(image_file), archive.label(image_file))
-    image = as_image(image, archive.label(image_file))
-    if (image == image[..., :1]).all():
-        image = image[..., :1]
-    mask = np.zeros(image.shape[:2], np.uint16)
-    for number, file in enumerate(sorted(mask_files), 1):
-        label = archive.label(file)
-        nucleus = binary_mask(read_image(archive.read(file), label), label)
-        if nucleus.shape != mask.shape:
-            raise ValueError(f"{label}: the mask is {nucleus.shape} px, its image {mask.shape} px; they must be equal.")
-        mask[nucleus & (mask == 0)] = number
-    return Sample(name, np.ascontiguousarray(image), mask)
 
 
 def _write_cache(path, samples):

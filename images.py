@@ -7,6 +7,7 @@ import cv2
 import imageio.v3 as iio
 import numpy as np
 import tifffile
+from scipy import ndimage
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 # In TIFF's units of resolution, the inch and the centimetre, and in the names that ImageJ has for the micrometre.
@@ -106,16 +107,40 @@ def binary_mask(values, name):
 
     0/1 and 0/255 are both right (also as colour with equal channels). Raises ValueError naming the file for others.
     """
-    if values.ndim == 3:
-        colours = values[..., : max(1, values.shape[2] - (values.shape[2] in (2, 4)))]
-        if (colours != colours[..., :1]).any():
-            raise ValueError(f"{name}: a coloured mask; expected one channel of 0 and 1, or of 0 and 255.")
-        values = colours[..., 0]
-    highest = values.max(initial=0)
-    if highest not in (0, 1, 255) or ((values != 0) & (values != highest)).any():
+    values = _one_channel(values, name)
+    if not _is_binary(values):
         found = ", ".join(str(value) for value in np.unique(values)[:6])
         raise ValueError(f"{name}: mask values {found}; a binary mask holds 0 and 1, or 0 and 255.")
     return values != 0
+
+
+def object_numbers(values, name):
+    """Read a mask (H, W) as numbers of objects: uint16, 0 is background.
+
+    Whole numbers are taken as they are. Of 0 and 1, or 0 and 255, every connected part is an object, also where parts
+    touch by a corner only. Raises ValueError naming the file for fractions, colours and more than 65,535 objects.
+    """
+    values = _one_channel(values, name)
+    if values.dtype.kind not in "biu":
+        raise ValueError(f"{name}: holds {values.dtype} values; a mask holds whole numbers, 0 for the background.")
+    numbers = ndimage.label(values, np.ones((3, 3)))[0] if _is_binary(values) else values
+    if numbers.min(initial=0) < 0 or numbers.max(initial=0) > np.iinfo(np.uint16).max:
+        raise ValueError(f"{name}: numbers from {numbers.min()} to {numbers.max()}; objects have numbers from 1 to 65535.")
+    return numbers.astype(np.uint16)
+
+
+def _one_channel(values, name):
+    if values.ndim == 2:
+        return values
+    colours = values[..., : max(1, values.shape[2] - (values.shape[2] in (2, 4)))]
+    if (colours != colours[..., :1]).any():
+        raise ValueError(f"{name}: a coloured mask; expected one channel of 0 and 1, of 0 and 255, or of objects' numbers.")
+    return colours[..., 0]
+
+
+def _is_binary(values):
+    highest = values.max(initial=0)
+    return highest in (0, 1, 255) and not ((values != 0) & (values != highest)).any()
 
 
 def to_channels(image, channels, name="image"):

@@ -57,9 +57,9 @@ def is_published(source):
     return read_stack(source / IMAGES).shape[1:] == SIDE and not (source / "simulated.json").exists()
 
 
-def simulate(folder):
-    """Simulated membranes in the same layout."""
-    return simulate_membranes.membranes(folder)
+def simulate(folder, **sizes):
+    """Simulated membranes in the same layout; ``sizes``: of ``simulate_membranes.membranes``."""
+    return simulate_membranes.membranes(folder, **sizes)
 
 
 def load(source):

@@ -1,6 +1,7 @@
 """What the notebooks share: the quick mode, the project's folder, the images that are there.
 
-With UNET_QUICK=1 in the environment a notebook takes few images and short trainings, and nothing else changes.
+With UNET_QUICK=1 in the environment a notebook takes few images and short trainings, and nothing else changes. Where a
+user has images, they are these, also then.
 """
 
 import io
@@ -20,6 +21,13 @@ from metrics import PIXEL_SCORES
 
 QUICK = os.environ.get("UNET_QUICK") == "1"
 ROOT = Path(__file__).parent
+SMALL = {  # simulated images in the quick mode
+    "dsb": {"photographs": 16, "side": 256},
+    "bbbc005": {"scenes": 4},
+    "cells": {"frames": 10, "side": 160},
+    "tomography": {"samples": 4, "slices": 6, "side": 96},
+    "isbi": {"slices": 10, "side": 160},
+}
 SHORT = {"epochs": 1, "steps": 2, "views": 1, "workers": 0} if QUICK else {}
 DPI, WIDTH = 80, 1100  # of figures, px
 
@@ -48,7 +56,10 @@ def size(full, quick):
 
 def find(recipe):
     """(folder or zip file, what figures call its images) of a recipe: the user's in ``datasets``, else simulated ones."""
-    source, simulated = run_folder.find_data(recipe, {}, None, ROOT / "datasets")
+    name, given = recipe.CONFIG.recipe, {}
+    if QUICK and not recipe.find(ROOT / "datasets" / name):
+        given = {"data": recipe.simulate(ROOT / "datasets/simulated/quick" / name, **SMALL[name])}
+    source, simulated = run_folder.find_data(recipe, given, None, ROOT / "datasets")
     mode = "quick mode (UNET_QUICK=1): few images, short trainings" if QUICK else "full size; UNET_QUICK=1 makes it quick"
     title = f"{recipe.TITLE}, simulated images" if simulated else recipe.TITLE
     print(f"{title}\n{os.path.relpath(source, ROOT)}\n{mode}")

@@ -57,9 +57,9 @@ def title(_source):
     return "Cell Tracking sequences as samples"
 
 
-def simulate(folder):
-    """Simulated slices in the same layout."""
-    return simulate_stacks.stacks(folder)
+def simulate(folder, **sizes):
+    """Simulated slices in the same layout; ``sizes``: of ``simulate_stacks.stacks``."""
+    return simulate_stacks.stacks(folder, **sizes)
 
 
 def load(source):
