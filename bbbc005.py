@@ -22,7 +22,7 @@ import figures
 import simulate_particles
 import splits
 from config import Config
-from data import Measured, Sample
+from data import Measured, Sample, evenly
 from images import as_image, binary_mask, read_image, to_channels
 from objects import candidates, divide
 
@@ -123,8 +123,7 @@ def load_unlabelled(source):
     """
     if has_masks(source):
         return []
-    files = sorted(_files(source, IMAGES).items())
-    chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, min(MOST, len(files))).round().astype(int))]
+    chosen = evenly(sorted(_files(source, IMAGES).items()), MOST)
     images = {name: _read_gray(path) for name, path in tqdm(chosen, desc="Reading images", unit="image", disable=None)}
     return [Sample(name, image, np.zeros(image.shape[:2], np.uint16)) for name, image in images.items()]
 

@@ -19,7 +19,7 @@ import figures
 import simulate_cells
 import splits
 from config import Config
-from data import Measured
+from data import Measured, evenly
 from matching import match_all, object_scores
 from measurements import agreement, measure_objects
 from objects import divide, fit_separation
@@ -90,7 +90,7 @@ def split(samples, config):
     parts = splits.leave_gap(splits.hold_out(samples, _units(samples, held), held), ctc.place, GAP)
     if not any(sample.mask.any() for sample in parts.report):
         raise ValueError(f"No frame of {held} has a labelled cell to report; choose another --hold-out.")
-    return replace(parts, choose=_spread(parts.choose, CHOOSE))
+    return replace(parts, choose=evenly(parts.choose, CHOOSE))
 
 
 def stratum_names(_samples):
@@ -119,8 +119,11 @@ def measure(choose, report, _unlabelled, config, title=TITLE):
     found = _measure_all(report.samples, objects, sizes)
     pairs = compared(matches, true, found)
     tables = {"objects": kinds, "measurements": found, "measurements_of_truth": true}
+    shown = evenly(list(zip(report.samples, objects, strict=True)), 3)
     drawn = figures.outlines(
-        *(_spread(column, 3) for column in _columns(report.samples, objects)),
+        [sample.image for sample, _ in shown],
+        {"truth": [sample.mask for sample, _ in shown], "prediction": [labels for _, labels in shown]},
+        [sample.name for sample, _ in shown],
         f"{title}: true and predicted cells of the report set",
     )
     pictures = {"objects": drawn}
@@ -173,12 +176,3 @@ def _measure_all(samples, labels, sizes):
         for sample, label, size in zip(samples, labels, sizes, strict=True)
     ]
     return pd.concat(tables, ignore_index=True)
-
-
-def _columns(samples, objects):
-    return [s.image for s in samples], [s.mask for s in samples], objects, [s.name for s in samples]
-
-
-def _spread(items, count):
-    """At most ``count`` of the items, evenly spaced."""
-    return [items[i] for i in np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)]

@@ -99,6 +99,11 @@ def prepare(sample, channels=1, scale=1.0):
     return replace(sample, image=image, mask=mask)
 
 
+def evenly(items, count):
+    """At most ``count`` of the items, evenly spaced: list."""
+    return [items[i] for i in np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)]
+
+
 def check_pair(name, image, mask):
     """Raise ValueError that names the sample when image and mask do not belong together or are not usable."""
     if image.ndim != 3 or 0 in image.shape:

@@ -18,6 +18,7 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
 )  # fmt: skip
 MARKERS = "^os"  # of stains
 LETTERS = 40  # that fit below a panel of a series
+OUTLINES = {"truth": YELLOW, "prediction": SKY}
 OVERLAY = {"true positive": SKY, "false positive": VERMILION, "false negative": YELLOW}
 
 
@@ -116,19 +117,18 @@ def counts(tables, title):
     return figure
 
 
-def outlines(images, truths, labels, names, title):
-    """The outlines of true and predicted objects (label images) over each image."""
+def outlines(images, layers, names, title):
+    """The outlines of objects over each image; ``layers``: {"truth" or "prediction": one label image per image}."""
     figure, axes = canvas(1, len(images), 4.6 * len(images), 4.6 * aspect(images) + 1, title, pictures=True)
-    for axis, image, truth, found, name in zip(axes[0], images, truths, labels, names, strict=True):
+    for place, (axis, image, name) in enumerate(zip(axes[0], images, names, strict=True)):
         show_image(axis, image)
-        for objects, colour in ((truth, YELLOW), (found, SKY)):
-            rows, columns = np.nonzero(find_boundaries(objects, mode="inner"))
-            picture = np.zeros((*objects.shape, 4))
-            picture[rows, columns] = to_rgba(colour)
+        for layer, labels in layers.items():
+            picture = np.zeros((*labels[place].shape, 4))
+            picture[find_boundaries(labels[place], mode="inner")] = to_rgba(OUTLINES[layer])
             axis.imshow(picture, interpolation="nearest")
-        axis.set(title=name, xticks=[], yticks=[])
-    handles = [Line2D([], [], color=colour, label=name) for name, colour in (("truth", YELLOW), ("prediction", SKY))]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, facecolor="0.5")
+        axis.set_title(name)
+    handles = [Line2D([], [], color=OUTLINES[layer], label=layer) for layer in layers]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 

@@ -6,6 +6,7 @@ user has images, they are these, also then.
 
 import io
 import os
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 
 import run_folder
 import train_and_predict
+from data import evenly
 from files import read_json
 from metrics import PIXEL_SCORES
 
@@ -54,35 +56,41 @@ def size(full, quick):
     return quick if QUICK else full
 
 
-def find(recipe):
-    """(folder or zip file, what figures call its images) of a recipe: the user's in ``datasets``, else simulated ones."""
-    name, given = recipe.CONFIG.recipe, {}
-    if QUICK and not recipe.find(ROOT / "datasets" / name):
+def find(recipe, mine=None):
+    """(folder or zip file, what figures call its images): ``mine``, else those in ``datasets``, else simulated ones."""
+    name, given = recipe.CONFIG.recipe, {"data": mine} if mine else {}
+    if QUICK and not mine and not recipe.find(ROOT / "datasets" / name):
         given = {"data": recipe.simulate(ROOT / "datasets/simulated/quick" / name, **SMALL[name])}
     source, simulated = run_folder.find_data(recipe, given, None, ROOT / "datasets")
     mode = "quick mode (UNET_QUICK=1): few images, short trainings" if QUICK else "full size; UNET_QUICK=1 makes it quick"
-    title = f"{recipe.TITLE}, simulated images" if simulated else recipe.TITLE
+    title = train_and_predict.title_of(recipe, source, recipe.is_published(source), simulated)
     print(f"{title}\n{os.path.relpath(source, ROOT)}\n{mode}")
     return source, title
 
 
 def subset(samples, quick):
     """The samples, or ``quick`` evenly spaced ones of them in the quick mode."""
-    return samples[:: max(1, len(samples) // quick)][:quick] if QUICK else samples
+    return evenly(samples, quick) if QUICK else samples
 
 
 def train(recipe, source, **settings):
     """One run of the script on ``source``, with the recipe's settings but for those given; returns its folder (Path)."""
-    folder = train_and_predict.run(recipe.CONFIG.recipe, {"data": str(source), **SHORT, **settings})
+    folder = train_and_predict.run(recipe.CONFIG.recipe, {"data": str(source), **SHORT, **_output(), **settings})
     clear_output(wait=True)
     return folder
 
 
 def series(recipe, source, values, **settings):
     """A run for every combination of ``values`` {setting: [values]}; returns the series' folder (Path)."""
-    folder = train_and_predict.run_series(recipe.CONFIG.recipe, {"data": str(source), **SHORT, **settings}, values)
+    given = {"data": str(source), **SHORT, **_output(), **settings}
+    folder = train_and_predict.run_series(recipe.CONFIG.recipe, given, values)
     clear_output(wait=True)
     return folder
+
+
+def _output():
+    """Where the runs of the quick mode go, so that they do not lie among those that count."""
+    return {"output": tempfile.mkdtemp(prefix="unet-") + "/run"} if QUICK else {}
 
 
 def scores(folder):

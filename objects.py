@@ -9,6 +9,7 @@ from skimage.morphology import local_minima, reconstruction, remove_small_holes
 from skimage.segmentation import watershed
 from tqdm import tqdm
 
+from data import evenly
 from matching import match_all, object_scores
 
 NECKS = (0.5, 1.0, 2.0, 3.0, 5.0)  # px
@@ -71,8 +72,7 @@ def fit_separation(choose):
 
     The least area is a share of the true objects' median area.
     """
-    places = np.linspace(0, len(choose.samples) - 1, min(FITTED_ON, len(choose.samples))).round().astype(int)
-    samples, probabilities, masks = ([part[i] for i in places] for part in choose)
+    samples, probabilities, masks = (evenly(part, FITTED_ON) for part in choose)
     areas = np.concatenate([np.bincount(sample.mask.ravel())[1:] for sample in samples])
     median = np.median(areas[areas > 0]) if areas.any() else 1
     tried = candidates(probabilities[0], [max(1, round(share * median)) for share in LEAST_AREAS])

@@ -23,7 +23,7 @@ def predict_samples(model, samples, originals, config, description="Predicting")
     probabilities = []
     for sample, original in zip(tqdm(samples, desc=description, unit="image", disable=None), originals, strict=True):
         probability = predict_image(predict, sample.image, sample.limits, config)
-        probabilities.append(_resize(probability, original.mask.shape))
+        probabilities.append(resize(probability, original.mask.shape))
     return probabilities
 
 
@@ -68,7 +68,8 @@ def check_prediction_tile(config):
         raise ValueError(f"--prediction-tile {config.prediction_tile} is too small; --depth {config.depth} needs {least}.")
 
 
-def _resize(probability, shape):
+def resize(probability, shape):
+    """Probabilities (h, w, maps) at another height and width ``shape``: float32 (H, W, maps)."""
     if probability.shape[:2] == shape:
         return probability
     resized = cv2.resize(probability, shape[::-1], interpolation=cv2.INTER_LINEAR)

@@ -7,7 +7,7 @@ import tifffile
 import augment
 import figures
 import figures_eda
-from data import normalise, target
+from data import evenly, normalise, target
 from files import write_json, write_text, written_whole
 from metrics import foreground, score_table, stratum_table, summarise
 from run_folder import save_figure
@@ -96,7 +96,7 @@ def write_figures(folder, originals, masks, table, history, title, classes=2, ki
     order = table["dice"].to_numpy().argsort(kind="stable")
     middle = len(order) // 2
     ranks = {"worst": order[:4], "median": order[max(0, middle - 2) : middle + 2], "best": order[::-1][:4]}
-    spread = order[np.linspace(0, len(order) - 1, min(6, len(order))).round().astype(int)]
+    spread = evenly(order, 6)
     everything = [*originals.fit, *originals.choose, *originals.report]
     drawn = {
         "training_curves": figures.training_curves(history, f"{title}: training"),

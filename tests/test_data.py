@@ -58,6 +58,10 @@ def test_a_class_count_that_the_masks_contradict_is_refused():
         check_classes(samples, 4)
 
 
+def test_evenly_spaced_items():
+    assert data.evenly("abcdefg", 3) == ["a", "d", "g"] and data.evenly("ab", 3) == ["a", "b"] and data.evenly([], 3) == []
+
+
 def test_targets_are_foreground_or_class_numbers():
     mask = np.array([[0, 1, 2]])
     assert data.target(mask, 2).tolist() == [[0, 1, 1]]

@@ -75,7 +75,7 @@ def squares(shift):
 
 def test_the_outlines_of_both_are_drawn():
     truth, found = squares(0)[0], squares(2)[0]
-    figure = figures.outlines([np.zeros((60, 60, 1), np.uint8)], [truth], [found], ["a"], "title")
+    figure = figures.outlines([np.zeros((60, 60, 1), np.uint8)], {"truth": [truth], "prediction": [found]}, ["a"], "title")
     yellow, sky = (layer.get_array() for layer in figure.axes[0].images[1:])
     assert yellow[2, 2, 3] == 1 and yellow[6, 6, 3] == 0 and sky[12, 12, 3] == 1
 
