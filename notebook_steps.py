@@ -25,12 +25,12 @@ QUICK = os.environ.get("UNET_QUICK") == "1"
 ROOT = Path(__file__).parent
 SMALL = {  # simulated images in the quick mode
     "dsb": {"photographs": 16, "side": 256},
-    "bbbc005": {"scenes": 4},
-    "cells": {"frames": 10, "side": 160},
-    "tomography": {"samples": 4, "slices": 6, "side": 96},
+    "bbbc005": {"scenes": 3},
+    "cells": {"frames": 12, "side": 160},
+    "tomography": {"samples": 3, "slices": 6, "side": 64},
     "isbi": {"slices": 10, "side": 160},
 }
-SHORT = {"epochs": 1, "steps": 2, "views": 1, "workers": 0} if QUICK else {}
+SHORT = {"epochs": 1, "steps": 2, "batch_size": 2, "views": 1, "workers": 0} if QUICK else {}
 DPI, WIDTH = 80, 1100  # of figures, px
 
 

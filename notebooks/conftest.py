@@ -1,13 +1,13 @@
-"""Notebooks under test run in their quick mode; what they write goes with the test's temporary folder."""
+"""Notebooks under test run in their quick mode, and what they write goes away with them."""
 
 import os
+import tempfile
 from unittest import mock
 
 import pytest
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item):
-    folder = item.config._tmp_path_factory.mktemp("notebook")
-    with mock.patch.dict(os.environ, {"UNET_QUICK": "1", "TMPDIR": str(folder)}):
+def pytest_runtest_protocol():
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, {"UNET_QUICK": "1", "TMPDIR": folder}):
         return (yield)
