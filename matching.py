@@ -2,6 +2,29 @@
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+
+IOUS = np.round(np.arange(0.5, 1.0, 0.05), 2)  # of the Data Science Bowl's score
+
+
+def overlaps(truth, predicted):
+    """Pixels that each true and each predicted object share: (true labels (T,), predicted labels (P,), (T + 1, P + 1)).
+
+    ``truth``, ``predicted``: label images (H, W), 0 background, which is the first row and the first column. Raises
+    ValueError when the shapes differ.
+    """
+    if truth.shape != predicted.shape:
+        raise ValueError(f"the true labels are {truth.shape} px and the predicted {predicted.shape}; they must be equal.")
+    numbers, true = np.unique(np.append(0, truth), return_inverse=True)
+    labels, found = np.unique(np.append(0, predicted), return_inverse=True)
+    ones = np.ones(truth.size)
+    shared = coo_array((ones, (true.ravel()[1:], found.ravel()[1:])), (len(numbers), len(labels))).toarray()
+    return numbers[1:], labels[1:], shared
+
+
+def intersection_over_union(shared):
+    """IoU of every true with every predicted object, from the pixels of ``overlaps``: (T, P)."""
+    return shared[1:, 1:] / (shared[1:].sum(axis=1)[:, None] + shared[:, 1:].sum(axis=0) - shared[1:, 1:])
 
 
 def match(truth, predicted):
@@ -11,23 +34,16 @@ def match(truth, predicted):
     of the two, 0 to 1. ``covering``: the label that holds more than half of the true object's pixels, else 0, and
     ``covering_iou``, 0 without one. Raises ValueError when the shapes differ.
     """
-    if truth.shape != predicted.shape:
-        raise ValueError(f"the true labels are {truth.shape} px and the predicted {predicted.shape}; they must be equal.")
-    numbers, true = np.unique(truth, return_inverse=True)
-    labels, found = np.unique(predicted, return_inverse=True)
-    both = np.zeros((len(numbers), len(labels)))
-    np.add.at(both, (true.ravel(), found.ravel()), 1)  # pixels in each true and each predicted object
-    areas, objects, known = both.sum(axis=1), numbers > 0, labels > 0
-    iou = both / (areas[:, None] + both.sum(axis=0) - both)
-    both, iou, areas, labels = both[objects][:, known], iou[objects][:, known], areas[objects], labels[known]
+    numbers, labels, shared = overlaps(truth, predicted)
     if not len(labels):
-        return pd.DataFrame({"label": numbers[objects], "predicted": 0, "iou": 0.0, "covering": 0, "covering_iou": 0.0})
+        return pd.DataFrame({"label": numbers, "predicted": 0, "iou": 0.0, "covering": 0, "covering_iou": 0.0})
+    iou, both, areas = intersection_over_union(shared), shared[1:, 1:], shared[1:].sum(axis=1)
     best, most = iou.argmax(axis=1), both.argmax(axis=1)
     rows = np.arange(len(areas))
     met, covered = iou[rows, best] > 0, both[rows, most] > areas / 2
     return pd.DataFrame(
         {
-            "label": numbers[objects],
+            "label": numbers,
             "predicted": np.where(met, labels[best], 0),
             "iou": iou[rows, best],
             "covering": np.where(covered, labels[most], 0),
@@ -56,4 +72,44 @@ def object_scores(matches):
         "seg": float(matches["covering_iou"].mean()),
         "object_iou": float(matches["iou"].mean()),
         "found": float((matches["iou"] >= 0.5).mean()),
+    }
+
+
+def count_objects(truth, predicted):
+    """What the object scores of one image are made of, as a dictionary of numbers.
+
+    ``objects``, ``predicted``: how many there are. ``matched``: how many of them are the same, with an IoU above each of
+    ``IOUS``: (10,); above 0.5 an object matches one other at most. ``matched_iou``: sum of the IoUs above 0.5.
+    ``splits``: true objects in which two or more predicted ones lie with more than half of their area; ``merges``:
+    predicted objects in which two or more true ones do.
+    """
+    numbers, labels, shared = overlaps(truth, predicted)
+    iou = intersection_over_union(shared)
+    inside = shared[1:, 1:] > 0.5 * shared[:, 1:].sum(axis=0)  # a predicted object in a true one
+    around = shared[1:, 1:] > 0.5 * shared[1:].sum(axis=1)[:, None]
+    return {
+        "objects": len(numbers),
+        "predicted": len(labels),
+        "matched": np.array([(iou > least).sum() for least in IOUS]),
+        "matched_iou": float(iou[iou > IOUS[0]].sum()),
+        "splits": int((inside.sum(axis=1) > 1).sum()),
+        "merges": int((around.sum(axis=0) > 1).sum()),
+    }
+
+
+def detection_scores(objects, predicted, matched, matched_iou, **_):
+    """{name: share} of one image, or of several whose counts of ``count_objects`` are added up.
+
+    ``map``: mean over ``IOUS`` of TP / (TP + FP + FN), as Kaggle's Data Science Bowl 2018 scores an image. ``ap50``: the
+    same at IoU 0.5 only. ``f1``: 2 TP / (2 TP + FP + FN) at 0.5. ``panoptic``: the panoptic quality (Kirillov et al.
+    2019), F1 times the mean IoU of the matched objects. Nothing to find and nothing found is 1.
+    """
+    if objects + predicted == 0:
+        return dict.fromkeys(("map", "ap50", "f1", "panoptic"), 1.0)
+    precision = matched / (objects + predicted - matched)
+    return {
+        "map": float(precision.mean()),
+        "ap50": float(precision[0]),
+        "f1": float(2 * matched[0] / (objects + predicted)),
+        "panoptic": float(2 * matched_iou / (objects + predicted)),
     }

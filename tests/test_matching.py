@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data import Sample
-from matching import match, match_all, object_scores
+from matching import IOUS, count_objects, detection_scores, match, match_all, object_scores
 
 TRUTH = np.zeros((10, 20), int)
 TRUTH[0:10, 0:10] = 4  # 100 px
@@ -51,3 +51,50 @@ def test_many_images_keep_their_names():
     table = match_all(samples, [TRUTH, TRUTH * 0])
     assert table["name"].tolist() == ["a", "a", "b", "b"] and set(table["stratum"]) == {2}
     assert object_scores(table)["seg"] == 0.5
+
+
+def detected(truth, predicted):
+    counts = count_objects(truth, predicted)
+    return counts, {name: round(value, 4) for name, value in detection_scores(**counts).items()}
+
+
+def test_detection_of_the_truth_and_of_nothing():
+    assert detected(TRUTH, TRUTH)[1] == {"map": 1, "ap50": 1, "f1": 1, "panoptic": 1}
+    assert detected(TRUTH, 0 * TRUTH)[1] == detected(0 * TRUTH, TRUTH)[1] == {"map": 0, "ap50": 0, "f1": 0, "panoptic": 0}
+    assert detected(0 * TRUTH, 0 * TRUTH)[1] == {"map": 1, "ap50": 1, "f1": 1, "panoptic": 1}
+
+
+def test_a_shrunken_object_counts_up_to_its_iou():
+    """An IoU of 0.6 is above 0.5 and 0.55 only: (2 * 1 + 8 * 1/3) / 10; panoptic (0.6 + 1) / 2."""
+    predicted = TRUTH.copy()
+    predicted[0:4, 0:10] = 0
+    counts, scores = detected(TRUTH, predicted)
+    assert counts["matched"].tolist() == [2, 2] + [1] * 8 and (counts["splits"], counts["merges"]) == (0, 0)
+    assert scores == {"map": 0.4667, "ap50": 1, "f1": 1, "panoptic": 0.8}
+
+
+def test_a_split_object_and_two_merged_ones():
+    cut = TRUTH.copy()
+    cut[0:4, 0:10] = 9
+    counts, scores = detected(TRUTH, cut)
+    assert (counts["splits"], counts["merges"]) == (1, 0) and scores["ap50"] == 0.6667 and scores["f1"] == 0.8
+    counts, scores = detected(TRUTH, (TRUTH > 0).astype(int))
+    assert (counts["splits"], counts["merges"]) == (0, 1) and scores["ap50"] == 0.5 and scores["panoptic"] == 0.4444
+
+
+def test_half_an_iou_is_no_match():
+    """At exactly 0.5 two predicted halves would both match: Kaggle's score wants more."""
+    predicted = np.where(np.arange(20) < 5, TRUTH, 0)
+    assert count_objects(TRUTH, predicted)["matched"][0] == 0
+
+
+def test_kaggles_score_as_a_plain_loop_gives_it():
+    rng = np.random.default_rng(0)
+    truth, predicted = (np.kron(rng.integers(0, 9, (8, 8)), np.ones((4, 4), int)) for _ in range(2))
+    predicted = np.where(rng.random((32, 32)) < 0.75, truth, predicted)
+    precisions = []
+    for least in IOUS:
+        pairs = [(truth == t, predicted == p) for t in range(1, 9) for p in range(1, 9)]
+        hits = sum((a & b).sum() / (a | b).sum() > least for a, b in pairs)
+        precisions.append(hits / (8 + 8 - hits))
+    assert 0.1 < np.mean(precisions) < 0.9 and detected(truth, predicted)[1]["map"] == round(np.mean(precisions), 4)
