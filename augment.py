@@ -17,7 +17,6 @@ from scipy import ndimage
 
 cv2.setNumThreads(1)  # the worker processes are the parallelism; OpenCV's own threads would only fight over the cores
 
-MOST_COVERED = 20  # px of other objects by a copy that is put against them
 EXAMPLE_SEED = 31  # draws strong changes, so that a figure shows them
 
 
@@ -99,55 +98,6 @@ def examples(image, mask):
 
 
 CHANGES = (elastic, rotate, scale, flip, brightness, contrast, gamma, noise)
-
-
-def put_beside(rng, image, mask):
-    """Copy one object of an image (H, W, C), turned, against another one: touching objects where there were few.
-
-    Copy and paste as in Ghiasi et al. 2021, here with contact. ``mask`` numbers the objects, the copy gets a number of
-    its own; it covers at most ``MOST_COVERED`` px of others. Without an object that lies wholly inside the image nothing
-    changes.
-    """
-    edges = np.unique(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]))
-    whole = np.setdiff1d(mask, np.append(edges, 0))
-    if not len(whole):
-        return image, mask
-    copied, there = rng.choice(whole), rng.choice(np.unique(mask[mask > 0]))
-    turns, flip = int(rng.integers(4)), 1 - 2 * int(rng.integers(2))
-    piece, shape = (np.rot90(part, turns)[::flip] for part in _cut_out(image, mask == copied))
-    place = _free_place(mask > 0, np.argwhere(mask == there).mean(axis=0), shape, rng.uniform(0, 2 * np.pi))
-    window, inner = _overlap(place, shape.shape, mask.shape)
-    image, mask = image.copy(), mask.astype(np.int32)  # a copy, with room for one number more
-    soft = cv2.GaussianBlur(shape.astype(np.float32), (0, 0), 1)[inner][..., None]
-    image[window] = (1 - soft) * image[window] + soft * piece[inner]
-    mask[window][shape[inner]] = mask.max() + 1
-    return image, mask
-
-
-def _cut_out(image, region, margin=6):
-    """The smallest window around a region with ``margin`` px about it: its image and region."""
-    rows, columns = (np.flatnonzero(region.any(axis=axis)) for axis in (1, 0))
-    window = tuple(slice(max(0, line[0] - margin), line[-1] + margin + 1) for line in (rows, columns))
-    return image[window], region[window]
-
-
-def _free_place(taken, middle, shape, angle, step=2):
-    """First pixel (y, x) for a shape that is moved from ``middle`` at ``angle`` until it covers next to nothing taken."""
-    start = middle - np.argwhere(shape).mean(axis=0)
-    direction = np.array([np.sin(angle), np.cos(angle)])
-    for distance in range(0, sum(taken.shape), step):
-        place = (start + distance * direction).round().astype(int)
-        window, inner = _overlap(place, shape.shape, taken.shape)
-        if (taken[window] & shape[inner]).sum() <= MOST_COVERED:
-            return place
-    return place
-
-
-def _overlap(place, size, shape):
-    """Where a window of ``size`` at ``place`` lies within an image of ``shape``: (slices in the image, in the window)."""
-    first = np.clip(place, 0, shape)
-    last = np.maximum(np.clip(place + np.array(size), 0, shape), first)
-    return tuple(map(slice, first, last)), tuple(map(slice, first - place, last - place))
 
 
 def identity_grid(shape):

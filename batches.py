@@ -18,7 +18,7 @@ from absl import flags
 
 import augment
 import tiles
-from data import normalise, target
+from data import depths, normalise, target
 
 BATCHES_AHEAD = 4  # that every worker may have waiting
 
@@ -30,9 +30,9 @@ class TrainingBatches:
     """The batches of one epoch as a sequence, prepared ahead by worker processes; ``close()`` ends them.
 
     Each is (images, targets) or, with border weights, (images, targets, weights): float32 (N, tile, tile, C),
-    normalised; uint8 (N, tile, tile, 1); float32 (N, tile, tile). Set ``epoch`` (from 0) before an epoch begins. The
-    workers run through the batches of the whole run in order; one asked for out of turn is made here, and is the same.
-    An exception in a worker reaches the caller and names the image.
+    normalised; uint8 (N, tile, tile, 1), or float32 (N, tile, tile, 2) with ``data.depths``; float32 (N, tile, tile).
+    Set ``epoch`` (from 0) before an epoch begins. The workers run through the batches of the whole run in order; one
+    asked for out of turn is made here, and is the same. An exception in a worker reaches the caller and names the image.
     """
 
     def __init__(self, samples, config, epoch=0):
@@ -127,11 +127,14 @@ def _draw_tile(rng, sample, config):
         strength=config.augment,
     )
     image = normalise(image, sample.limits)
-    if config.paste and rng.random() < config.paste:
-        image, mask = augment.put_beside(rng, image, mask)
     image, mask = augment.intensity(rng, image, mask, strength=config.augment)
-    tile = image, target(mask, config.classes, config.border)[..., None]
+    tile = image, _target(mask, config)
     return (*tile, border_weights(mask)) if config.border_weights else tile
+
+
+def _target(mask, config):
+    truth = target(mask, config.classes, config.border)
+    return np.stack([truth, depths(mask)], axis=-1) if config.distance else truth[..., None]
 
 
 def border_weights(mask, w0=10.0, sigma=5.0):
@@ -178,7 +181,7 @@ class ChooseBatches:
         tile = self.config.tile
         height, width = sample.mask.shape
         image = normalise(tiles.cut(sample.image, y, x, tile), sample.limits)
-        truth = target(tiles.cut(sample.mask, y, x, tile), self.config.classes, self.config.border)[..., None]
+        truth = _target(tiles.cut(sample.mask, y, x, tile), self.config)
         weight = np.zeros((tile, tile), np.float32)
         weight[top : height - y, left : width - x] = 1
         return image, truth, weight

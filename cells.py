@@ -20,7 +20,7 @@ import simulate_cells
 import splits
 from config import Config
 from data import Measured, evenly
-from matching import match_all, object_scores
+from matching import match_all, mean_seg, object_scores
 from measurements import agreement, measure_objects
 from objects import divide, fit_separation
 
@@ -105,7 +105,7 @@ def measure(choose, report, _unlabelled, config, title=TITLE):
     any, else of the silver ones. Compared are cells that touch no image border and are found with an IoU of at least
     0.5.
     """
-    how = fit_separation(choose)
+    how = fit_separation(choose, mean_seg)
     objects = [divide(*pair, how) for pair in zip(report.masks, report.probabilities, strict=True)]
     matches = match_all(report.samples, objects)
     kinds = pd.DataFrame(

@@ -43,6 +43,9 @@ class Config:
     image_scale: float = option(1.0, "factor on height and width of every image")
     pixel_size: float | None = option(None, "µm per px, for measurements (default: what the TIFF files say)")
     border: int = option(0, "px along objects' edges that are a class of their own, so that touching ones come apart; 0 = none")
+    distance: bool = option(
+        False, "the network learns beside the mask how deep pixels lie in their object, for the same purpose"
+    )
 
     filters: int = option(32, "feature maps of the first block (the U-Net paper: 64)")
     depth: int = option(4, "number of poolings")
@@ -61,7 +64,6 @@ class Config:
     loss: str = option("cross_entropy_dice", "what training minimises")
     border_weights: bool = option(False, "weigh the gaps between touching objects, as the U-Net paper does")
     augment: float = option(1.0, "strength of the augmentation, 0 (off) to 1")
-    paste: float = option(0.0, "share of the tiles in which a copy of an object is put against another one, 0 to 1")
 
     prediction_tile: int = option(1024, "height and width of a tile at prediction, px; smaller needs less memory")
     views: int = option(1, "turned and mirrored views of an image whose predictions are averaged, 1 to 8; each costs time")
@@ -84,7 +86,7 @@ class Config:
         for name in ("learning_rate", "image_scale"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{flag(name)} is {getattr(self, name)}; it must be above 0.")
-        for name in ("augment", "paste", "dropout", "choose_share", "report_share"):
+        for name in ("augment", "dropout", "choose_share", "report_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{flag(name)} is {getattr(self, name)}; it must be from 0 to 1.")
         self._check_together()
@@ -94,10 +96,10 @@ class Config:
             raise ValueError(f"--views is {self.views}; an image has 8 turned and mirrored views, so it must be from 1 to 8.")
         if min(self.seed, self.workers, self.border) < 0:
             raise ValueError("--seed, --workers and --border must be 0 or more.")
-        if self.border and self.classes > 2:
-            raise ValueError("--border divides touching objects: not with more than two --classes.")
-        if self.paste and self.classes > 2:
-            raise ValueError("--paste copies single objects: not with more than two --classes.")
+        if (self.border or self.distance) and self.classes > 2:
+            raise ValueError("--border and --distance divide touching objects: not with more than two --classes.")
+        if self.border and self.distance:
+            raise ValueError("--border and --distance are two ways to divide touching objects; choose one.")
         if not 2 <= self.classes <= 256:
             raise ValueError(f"--classes is {self.classes}; background counts as one, so it must be from 2 to 256.")
         if self.choose_share == 0 or self.report_share == 0 or self.choose_share + self.report_share >= 1:

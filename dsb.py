@@ -17,13 +17,17 @@ import numpy as np
 from tqdm import tqdm
 
 import explore
+import figures
 import leaks
 import simulate_nuclei
 import splits
 from archives import digest, open_archive
 from config import Config
-from data import Sample
+from data import Measured, Sample, evenly
 from files import written_whole
+from matching import detection_table, mean_average_precision, pooled_detection
+from metrics import bootstrap_interval
+from objects import divide, fit_separation
 from pairs import find_pairs, read_pair
 
 TITLE = "DSB 2018 nuclei"
@@ -31,7 +35,7 @@ LICENCE = "CC0"
 CONFIG = Config(recipe="dsb", filters=16, dropout=0.2, augment=0.5, epochs=24, steps=60, views=8)
 SIMULATED = CONFIG.replace(filters=8, epochs=6, steps=24, learning_rate=3e-3, views=1)
 STRATUM = "cluster"
-HEADLINES = ("dice_mean", "dice_pooled")
+HEADLINES = ("dice_mean", "dice_pooled", "map", "ap50")
 UNUSED = ("hold_out", "labels")
 PUBLISHED = {"settings": {"epochs": 5, "steps": 3500}, "scores": {"Dice": 0.602}}
 CLUSTERS = 8
@@ -98,6 +102,37 @@ def split(samples, config):
     return splits.split_by_group(
         splits.with_groups(samples, groups, strata), config.choose_share, config.report_share, config.seed
     )
+
+
+def measure(choose, report, _unlabelled, _config, title=TITLE):
+    """Separate nuclei and how well they are found: in the mean per image, per cluster, and all nuclei together.
+
+    How touching ones are divided is fitted on the choose set, by ``map``.
+    """
+    how = fit_separation(choose, mean_average_precision, len(choose.samples))
+    objects = [divide(*pair, how) for pair in zip(report.masks, report.probabilities, strict=True)]
+    table = detection_table(report.samples, objects)
+    scores = {name: float(table[name].mean()) for name in ("map", "ap50")}
+    scores["map_interval"] = bootstrap_interval(table["map"], table["group"])
+    scores |= {f"{name}_pooled": value for name, value in pooled_detection(table).items()}
+    scores |= {name: int(table[name].sum()) for name in ("objects", "splits", "merges")}
+    scores["separation"] = how._asdict()
+    clusters = table.groupby("stratum").agg(
+        images=("name", "size"), objects=("objects", "sum"), map=("map", "mean"), ap50=("ap50", "mean"),
+        splits=("splits", "sum"), merges=("merges", "sum"),
+    )  # fmt: skip
+    shown = sorted(zip(report.samples, objects, table["map"], strict=True), key=lambda row: row[2])
+    shown = evenly(shown, 6)
+    drawn = figures.outlines(
+        [sample.image for sample, _, _ in shown],
+        {"truth": [sample.mask for sample, _, _ in shown], "prediction": [labels for _, labels, _ in shown]},
+        [f"{sample.name[:8]}\nmean AP {score:.3f}" for sample, _, score in shown],
+        f"{title}: nuclei of the report set, from the worst to the best mean average precision",
+    )
+    names = [f"predictions/{sample.name}_objects" for sample in report.samples]
+    labels = {name: numbers.astype(np.uint16) for name, numbers in zip(names, objects, strict=True)}
+    tables = {"objects": table, "objects_per_cluster": clusters.reset_index().rename(columns={"stratum": "cluster"})}
+    return Measured(scores, tables, {"objects": drawn}, labels)
 
 
 def _decode(archive):

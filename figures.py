@@ -55,15 +55,10 @@ def three_rows(images, truths, predictions, names, title):
 
 def overlays(images, truths, predictions, names, title):
     """Where prediction and truth agree and differ, drawn over each image; two classes."""
-    count = len(images)
-    columns = count if count <= 4 else 3
-    rows = -(-count // columns)
-    figure, axes = canvas(rows, columns, 3 * columns, rows * (3 * aspect(images) + 0.4) + 0.9, title, pictures=True)
+    figure, axes = picture_grid(images, 3, title)
     for axis, image, truth, predicted, name in zip(axes.flat, images, truths, predictions, names, strict=False):
         axis.imshow(overlay(image, truth, predicted))
         axis.set_title(name, fontsize=9)
-    for axis in axes.flat[count:]:
-        axis.set_axis_off()
     handles = [Line2D([], [], marker="s", linestyle="", color=colour, label=name) for name, colour in OVERLAY.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     return figure
@@ -119,8 +114,8 @@ def counts(tables, title):
 
 def outlines(images, layers, names, title):
     """The outlines of objects over each image; ``layers``: {"truth" or "prediction": one label image per image}."""
-    figure, axes = canvas(1, len(images), 4.6 * len(images), 4.6 * aspect(images) + 1, title, pictures=True)
-    for place, (axis, image, name) in enumerate(zip(axes[0], images, names, strict=True)):
+    figure, axes = picture_grid(images, 4.6, title)
+    for place, (axis, image, name) in enumerate(zip(axes.flat, images, names, strict=False)):
         show_image(axis, image)
         for layer, labels in layers.items():
             picture = np.zeros((*labels[place].shape, 4))
@@ -214,6 +209,17 @@ def show_image(axis, picture):
     colour = picture.ndim == 3 and picture.shape[2] == 3
     picture = picture if colour else picture.reshape(picture.shape[:2])
     axis.imshow(picture, cmap=None if colour else "gray", vmin=0, vmax=max(1, picture.max()))
+
+
+def picture_grid(images, side, title):
+    """A Figure with an axis of ``side`` inches for each image, in rows of three if there are more than four; and its axes."""
+    columns = len(images) if len(images) <= 4 else 3
+    rows = -(-len(images) // columns)
+    height = rows * (side * aspect(images) + 0.4) + 0.9
+    figure, axes = canvas(rows, columns, side * columns, height, title, pictures=True)
+    for axis in axes.flat[len(images) :]:
+        axis.set_axis_off()
+    return figure, axes
 
 
 def canvas(rows, columns, width, height, title, pictures=False):

@@ -29,7 +29,7 @@ from partitions import cells_after_thinning, cells_of_truth, close_gaps, v_info,
 TITLE = "ISBI 2012 membranes"
 LICENCE = "the challenge's own terms (research); cite Arganda-Carreras et al. 2015"
 STRATUM = "block"
-UNUSED = ("choose_share", "report_share", "labels", "paste")
+UNUSED = ("choose_share", "report_share", "labels")
 HEADLINES = ("v_rand", "v_info", "v_rand_at_fitted_threshold")
 BLOCKS = 5  # of neighbouring slices, one each to report and to choose
 GAP = 1  # slices left out between roles

@@ -75,6 +75,11 @@ def object_scores(matches):
     }
 
 
+def mean_seg(samples, labels):
+    """The Cell Tracking Challenge's measure over all objects of these images, see ``object_scores``."""
+    return object_scores(match_all(samples, labels))["seg"]
+
+
 def count_objects(truth, predicted):
     """What the object scores of one image are made of, as a dictionary of numbers.
 
@@ -113,3 +118,25 @@ def detection_scores(objects, predicted, matched, matched_iou, **_):
         "f1": float(2 * matched[0] / (objects + predicted)),
         "panoptic": float(2 * matched_iou / (objects + predicted)),
     }
+
+
+def detection_table(samples, labels):
+    """One row per image: name, group, stratum, counts of objects, splits and merges, the detection scores (DataFrame)."""
+    rows = []
+    for sample, found in zip(samples, labels, strict=True):
+        counts = count_objects(sample.mask, found)
+        row = {"name": sample.name, "group": sample.group, "stratum": sample.stratum, **counts, **detection_scores(**counts)}
+        rows.append(row | {"matched": int(counts["matched"][0])})
+    return pd.DataFrame(rows)
+
+
+def mean_average_precision(samples, labels):
+    """Mean over the images of ``map``, which is the score of Kaggle's Data Science Bowl 2018."""
+    return float(detection_table(samples, labels)["map"].mean())
+
+
+def pooled_detection(table):
+    """The detection scores at IoU 0.5 of all objects of a ``detection_table`` together: {name: share}."""
+    counts = table[["objects", "predicted", "matched", "matched_iou"]].sum()
+    scores = detection_scores(**(counts.to_dict() | {"matched": np.array([counts["matched"]])}))
+    return {name: scores[name] for name in ("ap50", "f1", "panoptic")}

@@ -61,8 +61,8 @@ def class_scores(truth, predicted, classes):
 
 
 def foreground(probability):
-    """Probability of anything but background: (H, W, maps) -> (H, W)."""
-    return probability[..., 0] if probability.shape[-1] == 1 else 1 - probability[..., 0]
+    """Probability of anything but background, from the maps of ``unet.build_unet``: (H, W, maps) -> (H, W)."""
+    return probability[..., 0] if probability.shape[-1] < 3 else 1 - probability[..., 0]
 
 
 def to_masks(probabilities, threshold, classes=2):

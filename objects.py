@@ -10,7 +10,6 @@ from skimage.segmentation import watershed
 from tqdm import tqdm
 
 from data import evenly
-from matching import match_all, object_scores
 
 NECKS = (0.5, 1.0, 2.0, 3.0, 5.0)  # px
 SEEDS = (0.5, 0.7, 0.3, 0.8, 0.9, 0.95)  # of equally good ones the first is taken
@@ -20,16 +19,20 @@ FITTED_ON = 12  # images; more do not change what is chosen, and take minutes
 
 
 class Separation(NamedTuple):
-    """How masks become objects: the neck (px), or with a border class the seed's probability; smallest area (px)."""
+    """How masks become objects: the neck (px), or the seed's value where the network knows edges; smallest area (px)."""
 
     strength: float
     least_area: int = 1
 
 
 def divide(mask, probability, how):
-    """Number the objects of a mask by the network's border class where it has one, else by necks: int32 (H, W)."""
-    if probability.shape[-1] == 3:
-        return separate_by_border(mask, probability[..., 1], how.strength, how.least_area)
+    """Number the objects of a mask (H, W): int32 (H, W), 0 background.
+
+    ``probability``: (H, W, maps) of ``unet.build_unet``, of which the second is high off an object's edge, by a border
+    class or by the distance from it; where there is none, objects are divided at necks.
+    """
+    if probability.shape[-1] > 1:
+        return separate_by_seeds(mask, probability[..., 1], how.strength, how.least_area)
     return separate(mask, how.strength, how.least_area)
 
 
@@ -52,12 +55,12 @@ def basins(surface, depth):
     return ndimage.label(bottoms if bottoms.any() else ~bottoms, CORNERS_TOUCH)[0]  # a flat surface is one
 
 
-def separate_by_border(mask, inside, seed=0.5, least_area=1):
+def separate_by_seeds(mask, inside, seed=0.5, least_area=1):
     """Number the objects of a mask (H, W) whose network knows their edges: int32 (H, W), 0 background.
 
-    ``inside``: probability of being inside an object, off its edge. Seeds are the connected places where it is above
-    ``seed``; they grow at equal speed until they fill the mask. A piece of the mask without a seed is one object. Holes
-    and objects below ``least_area`` px are removed.
+    ``inside``: 0 to 1, high off the edges of objects. Seeds are the connected places where it is above ``seed``; they
+    grow at equal speed until they fill the mask. A piece of the mask without a seed is one object. Holes and objects
+    below ``least_area`` px are removed.
     """
     mask = remove_small_holes(mask > 0, max_size=least_area - 1)
     seeds = _drop_small(ndimage.label((inside > seed) & mask)[0], max(1, least_area // 4))
@@ -67,26 +70,26 @@ def separate_by_border(mask, inside, seed=0.5, least_area=1):
     return _drop_small(watershed(ndimage.distance_transform_edt(seeds == 0), seeds, mask=mask), least_area)
 
 
-def fit_separation(choose):
-    """The Separation with the best ``seg`` on a Predicted choose set: necks or seeds, three least areas.
+def fit_separation(choose, score, most=FITTED_ON):
+    """The Separation with the best ``score`` on at most so many images of a Predicted choose set.
 
-    The least area is a share of the true objects' median area.
+    Tried are necks or seeds, and three least areas, shares of the true objects' median area. ``score``: a function of
+    samples and label images, as ``matching.mean_seg``; higher is better.
     """
-    samples, probabilities, masks = (evenly(part, FITTED_ON) for part in choose)
+    samples, probabilities, masks = (evenly(part, most) for part in choose)
     areas = np.concatenate([np.bincount(sample.mask.ravel())[1:] for sample in samples])
     median = np.median(areas[areas > 0]) if areas.any() else 1
     tried = candidates(probabilities[0], [max(1, round(share * median)) for share in LEAST_AREAS])
 
-    def seg(how):
-        objects = [divide(*pair, how) for pair in zip(masks, probabilities, strict=True)]
-        return object_scores(match_all(samples, objects))["seg"]
+    def scored(how):
+        return score(samples, [divide(*pair, how) for pair in zip(masks, probabilities, strict=True)])
 
-    return max(tqdm(tried, desc="Fitting the separation", unit="setting", disable=None), key=seg)
+    return max(tqdm(tried, desc="Fitting the separation", unit="setting", disable=None), key=scored)
 
 
 def candidates(probability, least_areas):
     """The Separations to try for a network that gives such a probability (H, W, maps)."""
-    strengths = SEEDS if probability.shape[-1] == 3 else NECKS
+    strengths = SEEDS if probability.shape[-1] > 1 else NECKS
     return [Separation(strength, area) for strength, area in itertools.product(strengths, least_areas)]
 
 

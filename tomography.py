@@ -27,7 +27,7 @@ from images import as_image, binary_mask, read_image, read_stack
 TITLE = "Tomography"
 LICENCE = ctc.LICENCE  # of the sequences; the original samples are private
 STRATUM = "sample"
-UNUSED = ("choose_share", "report_share", "labels", "paste")
+UNUSED = ("choose_share", "report_share", "labels")
 HEADLINES = ("accuracy_median", "accuracy_worst", "dice_mean")
 CONFIG = Config(recipe="tomography", filters=16, dropout=0.2, augment=0.5, epochs=12, steps=60)
 SIMULATED = CONFIG.replace(filters=8, tile=160, overlap=32, epochs=12, steps=30, learning_rate=3e-3)

@@ -32,11 +32,12 @@ def compiled_unet(config, on_gpu=False):
         dropout=config.dropout,
         normalisation=config.normalisation,
         upsampling=config.upsampling,
+        distance=config.distance,
     )
     rate = config.learning_rate
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * config.steps)
-    maps = model.output_shape[-1]
+    maps = 1 if config.network_classes == 2 else config.network_classes
     model.compile(
         optimizer=keras.optimizers.Adam(rate),
         loss=PixelLoss(config.loss),

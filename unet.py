@@ -19,11 +19,13 @@ def build_unet(
     dropout=0.5,
     normalisation=True,
     upsampling="transposed",
+    distance=False,
 ):
     """Build the U-Net for images of any height and width.
 
     Input: float, (N, H, W, channels). Output: float32 probabilities in [0, 1], (N, H', W', maps), where
-    maps = 1 (foreground, sigmoid) for two classes and maps = classes (softmax) for more. With ``padding="same"``
+    maps = 1 (foreground, sigmoid) for two classes and maps = classes (softmax) for more. With ``distance`` two classes
+    have a second map (sigmoid), of how deep a pixel lies in its object. With ``padding="same"``
     H' = H, and H and W must be multiples of 2**depth; with "valid" H' = H - 2 * halo(depth).
 
     ``filters``: feature maps of the first block, doubled at each of the ``depth`` poolings; 64 and 4 are the paper's.
@@ -50,7 +52,7 @@ def build_unet(
         x = layers.Concatenate(name=f"up{level}_skip")([skip, x])
         x = _block(x, filters * 2**level, padding, normalisation, f"up{level}")
     # float32 whatever the compute precision: bfloat16 has 8 bits for a probability near 0 or 1.
-    maps, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
+    maps, activation = (1 + distance, "sigmoid") if classes == 2 else (classes, "softmax")
     outputs = layers.Conv2D(maps, 1, activation=activation, dtype="float32", name="probability")(x)
     return keras.Model(inputs, outputs, name="unet")
 
@@ -130,7 +132,8 @@ def _check(channels, classes, filters, depth, padding, dropout, upsampling):
 class PixelLoss(keras.losses.Loss):
     """A loss between class numbers and probabilities, one value per pixel, float32 whatever the compute precision.
 
-    y_true: (N, H, W, 1), 0/1 or class numbers. y_pred: (N, H, W, maps) as ``build_unet`` gives. A sample weight of
+    y_true: (N, H, W, 1), 0/1 or class numbers. y_pred: (N, H, W, maps) as ``build_unet`` gives; with two maps y_true has
+    two, and the mean absolute error of the second is added. A sample weight of
     (N, H, W) with mean 1 weighs the pixels of the cross-entropy and leaves the Dice loss, one value per image, as it is.
     ``kind``: "cross_entropy", "dice", "cross_entropy_dice" (their sum) or "focal" (Lin et al. 2017, gamma 2).
     """
@@ -142,6 +145,9 @@ class PixelLoss(keras.losses.Loss):
         self.kind = kind
 
     def call(self, y_true, y_pred):
+        if y_pred.shape[-1] == 2:
+            depth_error = ops.abs(ops.cast(y_true[..., 1], "float32") - y_pred[..., 1])
+            return self.call(y_true, y_pred[..., :1]) + depth_error
         truth = one_hot(y_true, y_pred.shape[-1])
         if self.kind == "focal":
             right = ops.sum(truth * with_background(y_pred), axis=-1)  # (N, H, W, K) -> (N, H, W)
@@ -172,6 +178,7 @@ class Overlap(keras.metrics.Metric):
         self.high = self.add_variable(shape, "zeros", dtype="int32", name="high")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
+        y_pred = y_pred[..., :1] if y_pred.shape[-1] == 2 else y_pred
         if self.merged:
             truth, predicted = y_true > 0, with_background(y_pred)[..., :1] < 0.5
         else:

@@ -126,39 +126,3 @@ def test_examples_show_each_change_alone_and_all_together(pair):
     assert list(shown) == ["as read", *(change.__name__ for change in augment.CHANGES), "all together"]
     assert (shown["as read"][0][::32] == np.float32(0.8)).all() and image.max() <= 1 and (image[0] == 0).all()
     assert (shown["noise"][1] == mask).all() and (shown["rotate"][1] != mask).any()
-
-
-def two_squares():
-    image, mask = np.zeros((80, 100, 1), np.float32), np.zeros((80, 100), np.uint16)
-    mask[10:26, 10:26], mask[50:62, 60:72] = 3, 8
-    image[mask == 3], image[mask == 8] = 0.5, 1.0
-    return image, mask
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_a_copy_of_an_object_is_put_against_another(seed):
-    image, mask = two_squares()
-    changed, numbers = augment.put_beside(np.random.default_rng(seed), image, mask)
-    copy = numbers == 9
-    assert copy.sum() in (12 * 12, 16 * 16) or copy[[0, -1]].any() or copy[:, [0, -1]].any()
-    assert min(abs(np.median(changed[copy]) - level) for level in (0.5, 1)) < 0.1
-    near = augment.cv2.dilate(copy.astype(np.uint8), np.ones((7, 7))) > 0
-    assert ((numbers == 3) & near).any() or ((numbers == 8) & near).any()
-    covered = (mask > 0) & (numbers != mask)
-    assert (numbers[covered] == 9).all() and covered.sum() <= 0.3 * 12 * 12
-    assert image[:40, 40:].max() == 0 and set(np.unique(mask)) == {0, 3, 8}  # the arguments stay as they are
-
-
-def test_nothing_is_copied_where_no_object_is_whole():
-    image, mask = two_squares()
-    mask[mask == 8], mask[0, 20] = 0, 3
-    changed, numbers = augment.put_beside(np.random.default_rng(0), image, mask)
-    assert changed is image and numbers is mask
-
-
-def test_a_copy_does_not_bury_a_small_neighbour():
-    image, mask = np.zeros((120, 120, 1), np.float32), np.zeros((120, 120), np.uint8)
-    mask[30:70, 30:70], mask[100:104, 0:6] = 1, 255
-    for seed in range(20):
-        _, numbers = augment.put_beside(np.random.default_rng(seed), image, mask)
-        assert (numbers == 256).any() and (numbers == 255).sum() >= 4 * 6 - augment.MOST_COVERED

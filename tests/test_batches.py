@@ -194,12 +194,3 @@ def test_every_stretch_of_the_order_holds_the_strata_in_proportion():
         drawn = np.bincount(np.array(strata)[order[start : start + 20]], minlength=3)
         assert np.abs(drawn - [12, 6, 2]).max() <= 1
     assert (order != batches._order(strata, (0, 0, 1))).any()
-
-
-def test_pasted_objects_are_in_their_share_of_the_tiles(discs, small):
-    samples = discs(4)
-    plain, some = small.replace(augment=0.0, batch_size=4), small.replace(augment=0.0, batch_size=4, paste=0.5)
-    numbers = range(6)
-    targets = [np.concatenate([batches.make_batch(samples, config, n)[1] for n in numbers]) for config in (plain, some)]
-    more = targets[1].sum(axis=(1, 2, 3)) > targets[0].sum(axis=(1, 2, 3))
-    assert 0 < more.mean() < 1

@@ -73,3 +73,13 @@ def test_the_edges_of_objects_become_a_border_of_the_given_width():
     assert data.target(mask, 2, border=1).tolist() == [[1, 1, 1, 2, 2, 1, 1, 1, 2, 0, 0, 2, 1, 1]]  # not where the tile ends
     assert data.target(mask, 2, border=2).tolist() == [[1, 1, 2, 2, 2, 2, 1, 2, 2, 0, 0, 2, 2, 1]]
     assert data.target(mask, 2).max() == 1
+
+
+def test_depths_rise_from_every_edge_to_one():
+    mask = np.zeros((7, 14), np.uint16)
+    mask[1:6, 1:6], mask[1:6, 6:13] = 3, 9  # 5x5 and 5x7 px, which touch
+    found = data.depths(mask)
+    np.testing.assert_allclose(found[3], np.array([0, 1, 2, 3, 2, 1, 1, 2, 3, 3, 3, 2, 1, 0]) / 3, atol=1e-6)
+    assert found.dtype == np.float32 and found[0].max() == 0
+    assert data.depths(np.ones((4, 4), int)).tolist() == np.ones((4, 4)).tolist()  # no edge in sight
+    assert data.depths(np.zeros((4, 4), int)).max() == 0

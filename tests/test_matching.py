@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from data import Sample
-from matching import IOUS, count_objects, detection_scores, match, match_all, object_scores
+from matching import (
+    IOUS,
+    count_objects,
+    detection_scores,
+    detection_table,
+    match,
+    match_all,
+    mean_average_precision,
+    object_scores,
+    pooled_detection,
+)
 
 TRUTH = np.zeros((10, 20), int)
 TRUTH[0:10, 0:10] = 4  # 100 px
@@ -98,3 +108,12 @@ def test_kaggles_score_as_a_plain_loop_gives_it():
         hits = sum((a & b).sum() / (a | b).sum() > least for a, b in pairs)
         precisions.append(hits / (8 + 8 - hits))
     assert 0.1 < np.mean(precisions) < 0.9 and detected(truth, predicted)[1]["map"] == round(np.mean(precisions), 4)
+
+
+def test_images_are_scored_one_by_one_and_together():
+    samples = [Sample(name, np.zeros((10, 20, 1), np.uint8), TRUTH, group=3, stratum=1) for name in "ab"]
+    table = detection_table(samples, [TRUTH, (TRUTH > 0).astype(int)])
+    assert table["ap50"].tolist() == [1, 0.5] and table["merges"].tolist() == [0, 1] and set(table["group"]) == {3}
+    assert mean_average_precision(samples, [TRUTH, TRUTH]) == 1
+    pooled = pooled_detection(table)  # 4 true, 3 predicted, 3 matched
+    assert pooled == pytest.approx({"ap50": 3 / 4, "f1": 6 / 7, "panoptic": 2 * (2 + 2 / 3) / 7})

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from data import Predicted, Sample
-from objects import NECKS, divide, fit_separation, separate, separate_by_border
+from matching import mean_seg
+from objects import NECKS, divide, fit_separation, separate, separate_by_seeds
 
 
 def discs(*centres, radius=12, shape=(80, 120)):
@@ -54,31 +55,31 @@ def touching_pair():
 
 def test_the_border_class_divides_what_touches_and_every_pixel_keeps_an_object():
     mask, inside = touching_pair()
-    labels = separate_by_border(mask, inside, seed=0.5)
+    labels = separate_by_seeds(mask, inside, seed=0.5)
     assert labels.max() == 2 and ((labels > 0) == mask).all()
     assert np.bincount(labels.ravel())[1:].tolist() == [400, 400]
-    assert separate_by_border(mask, inside, seed=0.1).max() == 1
+    assert separate_by_seeds(mask, inside, seed=0.1).max() == 1
 
 
 def test_a_piece_without_a_seed_is_one_object_and_small_ones_and_holes_go():
     mask, inside = touching_pair()
     mask[26:30, 0:4], inside[26:30, 0:4] = True, 0.3
     mask[10, 15] = False
-    labels = separate_by_border(mask, inside, seed=0.5)
+    labels = separate_by_seeds(mask, inside, seed=0.5)
     assert labels.max() == 3 and labels[10, 15] == 0
-    labels = separate_by_border(mask, inside, seed=0.5, least_area=20)
+    labels = separate_by_seeds(mask, inside, seed=0.5, least_area=20)
     assert labels.max() == 2 and labels[10, 15] > 0
 
 
 def test_the_separation_that_finds_the_objects_is_chosen():
     mask, inside = touching_pair()
-    truth = separate_by_border(mask, inside, 0.5)
+    truth = separate_by_seeds(mask, inside, 0.5)
     probability = np.stack([1 - mask, inside, mask - inside], axis=-1)
     sample = Sample("a", np.zeros((*mask.shape, 1), np.uint8), truth)
-    how = fit_separation(Predicted([sample], [probability], [mask]))
+    how = fit_separation(Predicted([sample], [probability], [mask]), mean_seg)
     assert how.strength in (0.3, 0.5, 0.7, 0.8, 0.9) and how.least_area <= 80
     assert divide(mask, probability, how).max() == 2
-    by_neck = fit_separation(Predicted([sample], [probability[..., 1:2]], [mask]))
+    by_neck = fit_separation(Predicted([sample], [probability[..., 1:2]], [mask]), mean_seg)
     assert by_neck.strength in NECKS and divide(mask, probability[..., 1:2], by_neck).max() == 1
 
 
@@ -87,5 +88,5 @@ def test_pieces_that_meet_at_a_corner_both_stay():
     mask[2:14, 2:14], mask[14:26, 14:26] = True, True
     inside = np.where(mask, 0.9, 0.0)
     inside[14:, 14:] *= 0.2  # below the seed
-    labels = separate_by_border(mask, inside, seed=0.5)
+    labels = separate_by_seeds(mask, inside, seed=0.5)
     assert ((labels > 0) == mask).all() and labels.max() == 2

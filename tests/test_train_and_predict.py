@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 
 import dsb
 import run_folder
@@ -76,6 +77,20 @@ def test_scores_are_those_of_the_written_masks(run, nuclei_folder):
     assert sum(row["images"] for row in scores["clusters"]) == len(table)
 
 
+def test_nuclei_are_numbered_and_scored_one_by_one(run, nuclei_folder):
+    folder, printed = run
+    table = pd.read_csv(folder / "objects.csv").set_index("name")
+    scores = read_json(folder / "scores.json")
+    assert scores["map"] == pytest.approx(table["map"].mean()) and "map " in printed
+    assert scores["objects"] == pd.read_csv(folder / "objects_per_cluster.csv")["objects"].sum()
+    for sample in dsb.load(nuclei_folder, cache=None):
+        if sample.name in table.index:
+            labels = tifffile.imread(folder / "predictions" / f"{sample.name}_objects.tif")
+            assert (
+                labels.max() == table.loc[sample.name, "predicted"] and sample.mask.max() == table.loc[sample.name, "objects"]
+            )
+
+
 def test_the_model_opens_without_custom_objects_and_predicts_what_was_written(run, nuclei_folder):
     folder, _ = run
     card = read_json(folder / "model.json")
@@ -98,7 +113,7 @@ def test_every_figure_is_a_picture(run):
     names = {path.stem for path in (folder / "figures").glob("*.png")}
     assert names == {
         "training_curves", "image_truth_prediction", "overlays", "dice_per_cluster", "clusters", "worst", "median", "best",
-        "augmentations",
+        "augmentations", "objects",
     }  # fmt: skip
     for path in (folder / "figures").iterdir():
         picture = iio.imread(path)

@@ -159,6 +159,19 @@ def test_merged_classes_are_one_foreground():
     assert float(metric.result()) == pytest.approx(6 / 7)  # three of three found, one too many
 
 
+def test_a_second_map_adds_its_error_and_counts_in_no_overlap():
+    truth, depth = TRUTH.astype("float32"), np.full(TRUTH.shape, 0.75, "float32")
+    alone = to_numpy(PixelLoss("cross_entropy").call(truth, PROBABILITY))
+    both = PixelLoss("cross_entropy").call(np.concatenate([truth, depth], -1), np.concatenate([PROBABILITY, 0 * depth], -1))
+    np.testing.assert_allclose(to_numpy(both), alone + 0.75, rtol=1e-6)
+    metric = Overlap("dice")
+    metric.update_state(np.concatenate([truth, depth], -1), np.concatenate([PROBABILITY, depth], -1))
+    alone = Overlap("dice")
+    alone.update_state(TRUTH, PROBABILITY)
+    assert float(metric.result()) == float(alone.result())
+    assert build_unet(filters=2, depth=1, distance=True).output_shape == (None, None, None, 2)
+
+
 def test_a_tiny_network_overfits_two_images(discs):
     keras.utils.set_random_seed(0)
     samples = discs(2)
