@@ -10,8 +10,8 @@ import tifffile
 from scipy import ndimage
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
-# In TIFF's units of resolution, the inch and the centimetre, and in the names that ImageJ has for the micrometre.
-MICROMETRES = {2: 25_400.0, 3: 10_000.0, "micron": 1.0, "microns": 1.0, "um": 1.0, "µm": 1.0, "\\u00B5m": 1.0}
+# In TIFF's units of resolution, the inch and the centimetre, and in the names that ImageJ and OME have.
+MICROMETRES = {2: 25_400.0, 3: 10_000.0, "micron": 1.0, "microns": 1.0, "um": 1.0, "µm": 1.0, "\\u00B5m": 1.0, "nm": 1e-3}
 COARSEST = 40.0  # µm per px; larger ones are the 72 or 300 dots per inch of screens and printers
 
 
@@ -21,7 +21,7 @@ def read_image(source, name=None):
     Raises ValueError that names the file when it is unreadable, truncated, of another format, or a stack.
     """
     name = str(name or source)
-    pages = read_pages(source, name)
+    pages, _ = read_pages(source, name)
     if len(pages) > 1:
         raise ValueError(f"{name}: holds {len(pages)} pages; one image was expected. Save each page as a file of its own.")
     return pages[0, ..., 0] if pages.shape[-1] == 1 else pages[0]
@@ -48,7 +48,7 @@ def read_stack(path):
 
     Raises ValueError that names the file for one with colour, and for one that cannot be read.
     """
-    pages = read_pages(path, str(path), channels="S")
+    pages, _ = read_pages(path, str(path), channels="S")
     if pages.shape[-1] > 1:
         raise ValueError(
             f"{path}: its pages have {pages.shape[-1]} channels (RGB by mistake?); expected gray ones. Convert it, in "
@@ -57,10 +57,27 @@ def read_stack(path):
     return pages[..., 0]
 
 
-def read_pages(source, name, channels="SC"):
-    """Read every page of an image file: (pages, H, W, C), dtype as stored; formats other than TIFF have one page.
+def read_planes(path, channel=None):
+    """The pages of an image file, to be looked at one by one: array (pages, H, W, C), dtype as stored.
 
-    ``channels``: the TIFF axes that hold colours; "S" reads the channels of an ImageJ stack as pages.
+    Pages are those of a multi-page TIFF, an ImageJ stack (all slices and times) or an OME-TIFF. ``channel``, from 1: keep
+    this one only. Raises ValueError that names the file for a channel that is not there, for several channels that are
+    not colours of one picture when none is chosen, and for a file that cannot be read.
+    """
+    pages, axis = read_pages(path, str(path))
+    count = pages.shape[-1]
+    if channel is not None and not 1 <= channel <= count:
+        raise ValueError(f"{path}: has no channel {channel}; its channels are 1 to {count}.")
+    if channel is None and axis == "C" and count > 1:
+        raise ValueError(f"{path}: holds {count} channels; choose the one that shows the objects, with --channel 1 to {count}.")
+    return pages if channel is None else pages[..., channel - 1 : channel]
+
+
+def read_pages(source, name, channels="SC"):
+    """Read every page of an image file: (pages, H, W, C), dtype as stored, and the axis that C is.
+
+    Formats other than TIFF have one page. The axis is "S" for colours of one picture, "C" for channels, None if C is 1
+    for want of one. ``channels``: the TIFF axes that become C; "S" reads the channels of an ImageJ stack as pages.
     """
     suffix = Path(name).suffix.lower()
     if suffix not in IMAGE_SUFFIXES:
@@ -69,30 +86,34 @@ def read_pages(source, name, channels="SC"):
     try:
         if suffix not in (".tif", ".tiff"):
             image = iio.imread(stream, plugin="pillow")
-            return image.reshape(1, *image.shape[:2], -1)
+            return image.reshape(1, *image.shape[:2], -1), "S"
         with tifffile.TiffFile(stream) as file:
             kinds, axes, array = len(file.series), file.series[0].axes, file.series[0].asarray()
     except FileNotFoundError:
         raise
     except Exception as error:  # every decoder has its own exceptions; all mean the same to the user
         raise ValueError(f"{name}: unreadable or truncated image ({error}); fetch it again or remove it.") from error
+    if array.ndim < 2 or 0 in array.shape:
+        raise ValueError(f"{name}: holds an array of shape {array.shape}; expected an image with height and width.")
     if kinds > 1:
         raise ValueError(f"{name}: holds {kinds} images of different sizes or kinds; save each as a file of its own.")
     return _to_pages(array, axes, channels)
 
 
 def _to_pages(array, axes, channels):
-    """An array with the axes that tifffile names as (pages, H, W, C)."""
-    channel = next((axes.index(letter) for letter in channels if letter in axes), None)
-    if channel is None:
-        array, channel = array[..., None], array.ndim
-    array = np.moveaxis(array, channel, -1)  # (S, Y, X) -> (Y, X, S), when colours were stored one after the other
-    return array.reshape(-1, *array.shape[-3:])
+    """An array with the axes that tifffile names as (pages, H, W, C), and the axis that became C."""
+    letter = next((letter for letter in channels if letter in axes), None)
+    array = np.moveaxis(array, axes.index(letter), -1) if letter else array[..., None]  # (S, Y, X) -> (Y, X, S)
+    return array.reshape(-1, *array.shape[-3:]), letter
 
 
 def read_pixel_size(path):
-    """Edge of a pixel in µm as a TIFF's resolution tags say, or None where they do not say it."""
+    """Edge of a pixel in µm as a TIFF's OME metadata or resolution tags say, or None where they do not say it."""
+    if Path(path).suffix.lower() not in (".tif", ".tiff"):
+        return None
     with tifffile.TiffFile(path) as file:
+        if file.ome_metadata:
+            return _ome_pixel_size(file.ome_metadata)
         tags = file.pages[0].tags
         unit = (file.imagej_metadata or {}).get("unit") or (tags["ResolutionUnit"].value if "ResolutionUnit" in tags else 1)
         if unit not in MICROMETRES or "XResolution" not in tags:
@@ -100,6 +121,13 @@ def read_pixel_size(path):
         pixels, per = tags["XResolution"].value
     size = MICROMETRES[unit] * per / pixels if pixels and per else np.inf
     return size if size < COARSEST else None
+
+
+def _ome_pixel_size(text):
+    pixels = tifffile.xml2dict(text)["OME"]["Image"]
+    pixels = (pixels[0] if isinstance(pixels, list) else pixels)["Pixels"]
+    unit = MICROMETRES.get(pixels.get("PhysicalSizeXUnit", "µm"))
+    return pixels["PhysicalSizeX"] * unit if unit and pixels.get("PhysicalSizeX") else None
 
 
 def binary_mask(values, name):

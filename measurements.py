@@ -12,7 +12,7 @@ UNITS = {"area": "px²", "elongation": "", "orientation": "degrees"}  # of the o
 OUTLINE = np.array([(-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5)])  # from a pixel's centre to the middles of its sides
 
 
-def measure_objects(labels, pixel_size=None):
+def measure_objects(labels, pixel_size=None, image=None):
     """Measure every object of a label image (H, W): DataFrame with one row each.
 
     ``label``; ``row``, ``column`` of the centroid (px); ``area`` (px²); ``equivalent_diameter`` of the disc of that
@@ -20,11 +20,16 @@ def measure_objects(labels, pixel_size=None):
     ``minor_axis`` of the ellipse with the same second moments (px); ``elongation``, the axes' ratio; ``orientation``
     of the major axis (degrees from the horizontal, counter-clockwise, -90 to 90); ``solidity``, area over that of the
     convex hull; ``touches_border`` of the image. With ``pixel_size`` (µm per px) also ``<name>_um`` of every length
-    and ``area_um2``.
+    and ``area_um2``; with ``image`` (H, W) also ``mean_intensity`` and ``integrated_intensity``, its mean and sum over
+    the object, in the image's own values.
     """
     rows = [_measure(region, labels.shape) for region in regionprops(labels)]
     columns = list(_measure(regionprops(np.ones((1, 1), int))[0], (1, 1)))
     table = pd.DataFrame(rows, columns=columns)
+    if image is not None:
+        sums = np.bincount(labels.ravel(), image.ravel().astype(float), labels.max(initial=0) + 1)
+        table["integrated_intensity"] = sums[table["label"].to_numpy(int)]
+        table["mean_intensity"] = table["integrated_intensity"] / table["area"]
     if pixel_size:
         for name in LENGTHS:
             table[f"{name}_um"] = table[name] * pixel_size

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from images import as_image, binary_mask, read_image, read_pixel_size, read_stack, to_channels
+from images import as_image, binary_mask, read_image, read_pixel_size, read_planes, read_stack, to_channels
 
 RGBA = np.array([[[255, 0, 0, 255], [10, 10, 10, 255]]], np.uint8)
 
@@ -152,3 +152,39 @@ def test_what_a_sample_takes(array, shape, dtype, value):
 def test_values_that_are_no_numbers():
     with pytest.raises(ValueError, match=r"a\.tif: holds complex128 values"):
         as_image(np.zeros((4, 5), complex), "a.tif")
+
+
+def test_pages_of_every_kind_are_read_one_by_one(tmp_path):
+    stack = np.random.default_rng(0).integers(0, 999, (6, 9, 8), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "pages.tif", stack, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "imagej.tif", stack.reshape(2, 3, 9, 8), imagej=True, metadata={"axes": "TZYX"})
+    tifffile.imwrite(tmp_path / "ome.ome.tif", stack.reshape(3, 2, 9, 8), ome=True, metadata={"axes": "ZTYX"})
+    for name in ("pages.tif", "imagej.tif", "ome.ome.tif"):
+        np.testing.assert_array_equal(read_planes(tmp_path / name)[..., 0], stack)
+    iio.imwrite(tmp_path / "a.png", RGBA)
+    np.testing.assert_array_equal(read_planes(tmp_path / "a.png"), RGBA[None])
+    np.testing.assert_array_equal(read_planes(tmp_path / "a.png", 2), RGBA[None, ..., 1:2])
+
+
+def test_a_channel_must_be_chosen_and_be_there(tmp_path):
+    stack = np.random.default_rng(0).integers(0, 999, (3, 2, 9, 8), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": "ZCYX"})
+    np.testing.assert_array_equal(read_planes(tmp_path / "a.tif", 2)[..., 0], stack[:, 1])
+    with pytest.raises(ValueError, match=r"a\.tif: holds 2 channels; choose the one .* --channel 1 to 2"):
+        read_planes(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=r"a\.tif: has no channel 3; its channels are 1 to 2"):
+        read_planes(tmp_path / "a.tif", 3)
+
+
+def test_an_image_of_a_single_row(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((1, 9), np.uint8), shaped=True, metadata={"axes": "YX"})
+    assert read_planes(tmp_path / "a.tif").shape == (1, 1, 9, 1)
+
+
+@pytest.mark.parametrize(("size", "unit", "expected"), [(0.65, "µm", 0.65), (325, "nm", 0.325), (2, "furlong", None)])
+def test_the_pixel_size_of_ome_tiff(tmp_path, size, unit, expected):
+    metadata = {"axes": "YX", "PhysicalSizeX": size, "PhysicalSizeXUnit": unit}
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((9, 8), np.uint8), ome=True, metadata=metadata)
+    assert read_pixel_size(tmp_path / "a.ome.tif") == (expected and pytest.approx(expected))
+    tifffile.imwrite(tmp_path / "b.ome.tif", np.zeros((9, 8), np.uint8), ome=True)
+    assert read_pixel_size(tmp_path / "b.ome.tif") is None

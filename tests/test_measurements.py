@@ -73,3 +73,13 @@ def test_bias_and_limits_by_hand():
 def test_orientations_differ_by_at_most_a_quarter_turn():
     rows = agreement(table(orientation=[85.0, 85.0, 85.0]), table(orientation=[-85.0, -85.0, -85.0])).set_index("quantity")
     assert rows.loc["orientation", "bias"] == pytest.approx(10)
+
+
+def test_intensities_are_the_images_own():
+    labels = np.zeros((4, 6), int)
+    labels[0, :2], labels[2:, 4:] = 1, 5
+    image = np.arange(24, dtype=np.uint16).reshape(4, 6) * 1000
+    table = measure_objects(labels, image=image)
+    assert table["integrated_intensity"].tolist() == [1000, 1000 * (16 + 17 + 22 + 23)]
+    assert table["mean_intensity"].tolist() == [500, 19_500]
+    assert len(measure_objects(0 * labels, image=image)) == 0
