@@ -8,6 +8,7 @@ from sklearn.metrics import silhouette_score
 from sklearn.preprocessing import StandardScaler
 
 from data import ROLES
+from quality import sharpness
 
 FEATURES = ("brightness", "contrast", "skewness", "redness", "blueness", "texture", "log_pixels")
 
@@ -42,6 +43,15 @@ def object_areas(sample):
     """Area in px of every object of one sample: int array (objects,)."""
     counts = np.bincount(sample.mask.ravel())[1:]
     return counts[counts > 0]
+
+
+def object_diameters(samples):
+    """Equivalent diameter of the samples' objects, px: {"low", "median", "high"} (5th, 50th, 95th percentile), or None."""
+    areas = np.concatenate([object_areas(sample) for sample in samples])
+    if not len(areas):
+        return None
+    low, median, high = np.percentile(2 * np.sqrt(areas / np.pi), (5, 50, 95))
+    return {"low": float(low), "median": float(median), "high": float(high)}
 
 
 def cluster(table, count=8, seed=0):
@@ -96,7 +106,6 @@ def _describe_image(sample):
         gray, red, blue = lab[..., 0] / 100, float(lab[..., 1].mean()) / 128, -float(lab[..., 2].mean()) / 128
     centred = gray - gray.mean()
     spread = max(float(centred.std()), 1e-6)
-    fine = float((gray - cv2.GaussianBlur(gray, (0, 0), 2)).std())
     return {
         "name": sample.name,
         "height": gray.shape[0],
@@ -107,6 +116,6 @@ def _describe_image(sample):
         "skewness": float((centred * centred * centred).mean()) / spread**3,
         "redness": red,
         "blueness": blue,
-        "texture": np.log10(max(fine / spread, 1e-6)),
+        "texture": sharpness(gray),
         "log_pixels": np.log10(gray.size),
     }

@@ -127,6 +127,16 @@ def outlines(images, layers, names, title):
     return figure
 
 
+def outlined(image, labels, most=None):
+    """An image (H, W, C) as RGB uint8 (H, W, 3) with the outlines of its objects; at most ``most`` px wide and high."""
+    step = 1 if most is None else -(-max(labels.shape) // most)
+    picture = stretch(image[::step, ::step])
+    picture = picture[..., :3] if picture.shape[2] >= 3 else np.repeat(picture[..., :1], 3, axis=2)
+    colour = VERMILION if np.median(picture) > 0.4 else YELLOW
+    picture[find_boundaries(labels[::step, ::step], mode="inner")] = to_rgba(colour)[:3]
+    return (picture * 255).round().astype(np.uint8)
+
+
 def agreement(true, measured, title):
     """Differences of two measurements over their mean (Bland and Altman), a panel per quantity.
 

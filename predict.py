@@ -1,89 +1,170 @@
-"""A trained network on images of your own: masks, separate objects and their measurements.
+"""Segment images of your own with a trained network: masks, separate objects, measurements, a report. No training.
 
-from predict import segment
-found = segment(image, "runs/dsb/2026-01-31-120000/model.keras")
-found.mask, found.objects, found.probability, found.measurements
+python predict.py my_images                                    every image of a folder
+python predict.py a.tif "plate1/*.png" -o results              files and patterns, into a folder of your choice
+python predict.py my_images --model runs/dsb/<run>/model.keras with a network that you trained
+python predict.py my_images -o results --resume                go on after an interruption
 """
 
+import argparse
+import glob
+import sys
+import time
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import pandas as pd
+from tqdm import tqdm
 
-from backend import keras
-from config import Config
-from data import Sample, prepare
-from files import read_json
-from images import as_image
-from measurements import measure_objects
-from metrics import foreground, to_mask
-from objects import Separation, divide
-from prediction import predict_function, predict_image, resize
+import outputs
+from images import IMAGE_SUFFIXES, read_pixel_size, read_planes
+
+MODEL = Path(__file__).parent / "weights" / "nuclei.keras"
 
 
-class Network(NamedTuple):
-    """A trained network: a compiled function (see ``prediction.predict_function``), its settings and its model card."""
-
-    predict: object
-    config: Config
-    card: dict
-
-
-class Segmentation(NamedTuple):
-    """What is found in an image.
-
-    ``mask``: uint8 (H, W), 0 and 255. ``objects``: int32 (H, W), numbers of the objects, 0 background. ``probability`` of
-    foreground: float32 (H, W), 0 to 1. ``measurements``: DataFrame of ``measurements.measure_objects``.
-    """
-
-    mask: np.ndarray
-    objects: np.ndarray
-    probability: np.ndarray
-    measurements: pd.DataFrame
-
-
-def open_network(path):
-    """Open ``model.keras`` of a run, with the model card ``model.json`` beside it, as a Network.
-
-    Nothing that the file may carry is executed (Keras's safe mode). Raises ValueError that names the file for one that is
-    no network of this program, and for a network with more than two classes, which has no objects to number.
-    """
-    path = Path(path)
-    card_path = path.with_suffix(".json")
-    for needed in (path, card_path):
-        if not needed.is_file():
-            raise ValueError(f"{needed}: is not there; a network is a .keras file with its model card (.json) beside it.")
-    card = read_json(card_path)
-    if "training" not in card:
-        raise ValueError(f"{card_path}: not a model card, which train_and_predict.py writes beside each network.")
-    config = Config.from_json(card["training"]["configuration"], card_path)
-    if config.classes > 2:
-        raise ValueError(f"{path}: tells {config.classes} classes apart; objects are found by networks with two.")
+def main(arguments=None):
+    """Segment all that the command line names; the exit code is 1 when a file could not be segmented."""
+    options = parse_command_line(arguments)
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras, HDF5 and zip files have their own exceptions; all mean the same to the user
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"{path}: cannot be opened as a network ({reason}); truncated, or not written by Keras?") from error
-    return Network(predict_function(model), config, card)
+        failed = predict(options)
+    except (ValueError, OSError) as error:
+        sys.exit(f"{Path(__file__).name}: {error}")
+    except KeyboardInterrupt:
+        print("Stopped. --resume goes on after the last finished image.", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(1 if failed else 0)
 
 
-def segment(image, model, pixel_size=None):
-    """Find the objects of an image: a Segmentation.
+def predict(options):
+    """Segment, measure and report; returns {file: reason} of those that could not be segmented."""
+    found = find_images(options.images)
+    folder = Path(options.output)
+    settings = {name: getattr(options, name) for name in ("model", "channel", "pixel_size", "diameter", "views", "invert")}
+    outputs.begin(folder, settings, found, options.resume)
+    to_do = {name: path for name, path in found.items() if not outputs.is_done(folder, name)}
+    print(f"{len(found)} images, {len(found) - len(to_do)} of them done before; results go to {folder}")
 
-    ``image``: (H, W) or (H, W, C) of any size, 8 or 16 bits or fractions. ``model``: a Network of ``open_network``, or the
-    path of its file. ``pixel_size``: µm per px, for measurements in µm. Raises ValueError for an image of other
-    dimensions, and for pixels that are not numbers.
+    from segmentation import open_network  # TensorFlow starts here: --help and a mistake in a path answer at once
+
+    network, failed, started = open_network(options.model), {}, time.perf_counter()
+    for name, path in tqdm(to_do.items(), desc="Segmenting", unit="image", disable=None):
+        try:
+            planes = read_planes(path, options.channel)
+            outputs.write(folder, name, path, planes, segment_pages(path, planes, network, options), options.probability)
+        except (ValueError, OSError, MemoryError) as error:
+            failed[str(path)] = str(error)
+    seconds = time.perf_counter() - started
+    outputs.finish(folder, list(found), settings, network.card, failed)
+    segmented = len(to_do) - len(failed)
+    if segmented:
+        print(f"{segmented} images in {seconds:.1f} s, {segmented / seconds:.2f} images per second")
+    for reason in failed.values():
+        print(f"Not segmented: {reason}", file=sys.stderr)
+    print(f"Look at {folder / 'report.html'} first.")
+    return failed
+
+
+def segment_pages(path, planes, network, options):
+    """The Segmentations of the pages (pages, H, W, C) of one file, one after the other: a generator."""
+    from segmentation import explain_blank, inverted, segment
+
+    size = options.pixel_size or read_pixel_size(path)
+    for plane in planes:
+        shown = inverted(plane) if options.invert else plane
+        try:
+            found = segment(shown, network, pixel_size=size, diameter=options.diameter, views=options.views)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        reason = "" if found.quality["objects"] else explain_blank(shown, network)
+        yield found._replace(quality=found.quality | {"pixel_size": size, "explanation": reason})
+
+
+def find_images(patterns):
+    """The image files that paths, folders and patterns name: {name of their outputs: path}, in their order.
+
+    Folders are read without their subfolders, and what is no image in them is left out. Files whose names differ by the
+    suffix or the folder only keep the suffix, and then the folder, in the name of their outputs. Raises ValueError for a
+    path that is not there or is no image, and when there is none at all.
     """
-    network = model if isinstance(model, Network) else open_network(model)
-    image = np.asarray(image)
-    if image.ndim not in (2, 3):
-        raise ValueError(f"image: has {image.ndim} dimensions, expected (height, width) or (height, width, channels).")
-    sample = Sample("image", as_image(image, "image"), np.zeros(image.shape[:2], np.uint8))
-    prepared = prepare(sample, network.config.channels, network.config.image_scale)
-    probability = predict_image(network.predict, prepared.image, prepared.limits, network.config)
-    probability = resize(probability, image.shape[:2])
-    mask = to_mask(probability, network.card["threshold"])
-    how = Separation(**network.card["scores"].get("separation") or {"strength": 1.0})
-    objects = divide(mask, probability, how)
-    return Segmentation(mask * np.uint8(255), objects, foreground(probability), measure_objects(objects, pixel_size))
+    paths = []
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.is_dir():
+            paths += sorted(file for file in path.iterdir() if is_image(file))
+        elif path.is_file():
+            if not is_image(path):
+                raise ValueError(f"{path}: not an image this program reads ({', '.join(IMAGE_SUFFIXES)}).")
+            paths.append(path)
+        else:
+            matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))
+            if not matches:
+                raise ValueError(f"{pattern}: no such file or folder, and no file of this pattern.")
+            paths += [match for match in matches if match.is_file() and is_image(match)]
+    paths = list(dict.fromkeys(paths))
+    if not paths:
+        raise ValueError(f"{', '.join(patterns)}: no image here; this program reads {', '.join(IMAGE_SUFFIXES)}.")
+    for name_of in (short_name, full_name, long_name):
+        names = [name_of(path) for path in paths]
+        if len(set(map(str.lower, names))) == len(names):
+            break
+    return dict(zip(names, paths, strict=True))
+
+
+def is_image(path):
+    """Whether a file is one that this program reads, by its suffix; hidden files are not."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def short_name(path):
+    """a.ome.tif -> a"""
+    stem = path.stem
+    return stem[: -len(".ome")] if stem.lower().endswith(".ome") else stem
+
+
+def full_name(path):
+    """a.ome.tif -> a_ome_tif"""
+    return path.name.replace(".", "_")
+
+
+def long_name(path):
+    """plate/a.ome.tif -> plate_a_ome_tif"""
+    return "_".join([*(part for part in path.parts[:-1] if part not in ("/", ".", "..")), full_name(path)])
+
+
+def parse_command_line(arguments):
+    """The options, checked."""
+    parser = argparse.ArgumentParser(
+        prog="predict.py",
+        description="Segment images with a trained network. For every image: <name>_mask.tif (0/255), <name>_objects.tif "
+        "(numbers of the objects) and <name>_overlay.png; for all: measurements.csv (a row per object), images.csv (a row "
+        "per image, with what to be wary of) and report.html. Inputs are never changed, earlier results never overwritten.",
+        epilog="Stacks are segmented page by page. In Python: from segmentation import segment.",
+    )
+    add = parser.add_argument
+    add("images", nargs="+", metavar="IMAGES", help="image files, folders, or patterns in quotation marks")
+    add("-o", "--output", default="predictions", metavar="FOLDER", help="where results go (default: %(default)s)")
+    add("--model", default=str(MODEL), help="the network, a .keras file with its model card (.json) beside it "
+        "(default: the nuclei network of this repository)")  # fmt: skip
+    add("--channel", type=int, help="of an image with several channels the one that shows the objects, from 1")
+    add("--invert", action="store_true", help="exchange dark and bright first")
+    add("--diameter", type=_diameter, metavar="PX", help="expected diameter of the objects in px, to scale the image by; "
+        "auto: from a first segmentation (default: no scaling)")  # fmt: skip
+    add("--pixel-size", type=_positive, metavar="UM", help="µm per px (default: what TIFF files say)")
+    add("--views", type=int, default=2, choices=range(1, 9), metavar="N", help="turned and mirrored views whose mean is "
+        "taken, 1 to 8; each costs time (default: %(default)s)")  # fmt: skip
+    add("--probability", action="store_true", help="also write <name>_probability.tif (float32, 0 to 1)")
+    add("--resume", action="store_true", help="go on in a folder that holds results of the same command")
+    return parser.parse_args(arguments)
+
+
+def _positive(text):
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _diameter(text):
+    return text if text == "auto" else _positive(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,7 @@ from backend import keras
 from data import normalise
 from unet import reach
 
+VIEWS = list(itertools.product((1, -1), range(4)))  # mirrored or not, quarter turns
 BLEND_WIDTH = 32  # px over which two tiles fade into each other, beyond what neither can know
 
 
@@ -34,9 +35,16 @@ def predict_image(predict, image, limits, config):
     ``config.prediction_tile`` is predicted in overlapping tiles, which give what one large tile would give. The mean
     over ``config.views`` of the eight ways to turn and mirror an image.
     """
-    margin = reach(config.depth, config.upsampling)
-    normalised, total = normalise(image, limits), 0
-    for flip, turns in list(itertools.product((1, -1), range(4)))[: config.views]:
+    total = 0
+    for view in predict_views(predict, image, limits, config):
+        total += view / np.float32(config.views)
+    return total
+
+
+def predict_views(predict, image, limits, config):
+    """The probabilities of each of the first ``config.views`` views of an image, turned back: a generator, see above."""
+    margin, normalised = reach(config.depth, config.upsampling), normalise(image, limits)
+    for flip, turns in VIEWS[: config.views]:
         probability = tiles.predict_tiled(
             predict,
             np.rot90(normalised[::flip], turns),
@@ -46,8 +54,7 @@ def predict_image(predict, image, limits, config):
             multiple=2**config.depth,
             blend=config.blend,
         )
-        total += np.rot90(probability, -turns)[::flip] / np.float32(config.views)
-    return total
+        yield np.rot90(probability, -turns)[::flip]
 
 
 def predict_function(model):

@@ -157,11 +157,14 @@ def run(name, given, resumed=None):
         os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu", "KERAS_TORCH_DEVICE": "cpu"}
     import batches
     import devices
+    import explore
     import prediction
     import reporting
     import training
     from backend import keras
 
+    if config.classes == 2:
+        data["object_diameter"] = explore.object_diameters(originals.fit)
     gpus = devices.list_gpus(config.device)
     config = devices.for_replicas(config, max(1, len(gpus)))
     precision = devices.set_precision(config.precision, gpus)

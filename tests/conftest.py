@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-import backend  # noqa: F401  (before anything else imports Keras)
+import run_folder
 import simulate_nuclei
+from backend import keras  # before anything else imports it
 from config import Config
 from data import Sample
+from files import write_json
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +38,25 @@ def discs():
         return samples
 
     return draw
+
+
+@pytest.fixture
+def network(small, tmp_path):
+    """A network file with its card whose probability is the sigmoid of ten times (intensity - 0.5)."""
+    inputs = keras.Input((None, None, 1))
+    outputs = keras.layers.Conv2D(1, 1, activation="sigmoid", name="brightness")(inputs)
+    model = keras.Model(inputs, outputs)
+    model.get_layer("brightness").set_weights([np.full((1, 1, 1, 1), 10.0), np.array([-5.0])])
+    run_folder.save_model(model, tmp_path / "model.keras")
+    usual = {"low": 10.0, "median": 20.0, "high": 40.0}
+    data = {"title": "drawn squares", "licence": None, "object_diameter": usual}
+    card = {"threshold": 0.5, "scores": {}, "training": {"configuration": small.to_json()}, "training_data": data}
+    write_json(tmp_path / "model.json", card)
+    return tmp_path / "model.keras"
+
+
+def squares(dtype=np.uint8, high=200):
+    """Two bright squares of 20 px on a dark field, odd sides."""
+    image = np.full((75, 131), 10, dtype)
+    image[5:25, 5:25], image[40:60, 100:120] = high, high
+    return image

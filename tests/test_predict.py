@@ -1,95 +1,159 @@
-"""A saved network on an image: masks, objects, measurements; what cannot be opened is refused by name."""
+"""The command line on folders of many kinds of images: what it writes, how it resumes, what it refuses."""
 
+import re
+
+import imageio.v3 as iio
 import numpy as np
+import pandas as pd
 import pytest
+import tifffile
+from conftest import squares
 
-import run_folder
-from backend import keras
-from files import read_json, write_json
-from predict import Segmentation, open_network, segment
+import predict
+from files import read_json
+
+
+def run(*arguments):
+    """The exit code of the command."""
+    with pytest.raises(SystemExit) as end:
+        predict.main([str(argument) for argument in arguments])
+    return end.value.code
 
 
 @pytest.fixture
-def network(small, tmp_path):
-    """A network file with its card whose probability is the sigmoid of ten times (intensity - 0.5)."""
-    inputs = keras.Input((None, None, 1))
-    outputs = keras.layers.Conv2D(1, 1, activation="sigmoid", name="brightness")(inputs)
-    model = keras.Model(inputs, outputs)
-    model.get_layer("brightness").set_weights([np.full((1, 1, 1, 1), 10.0), np.array([-5.0])])
-    run_folder.save_model(model, tmp_path / "model.keras")
-    card = {"threshold": 0.5, "training": {"configuration": small.to_json()}, "scores": {}}
-    write_json(tmp_path / "model.json", card)
-    return tmp_path / "model.keras"
+def folder(tmp_path):
+    """Images as people have them: 8 and 16 bits, colour, a stack with its pixel size, an empty one, and a text beside."""
+    folder = tmp_path / "my images"
+    folder.mkdir()
+    iio.imwrite(folder / "gray.png", squares())
+    iio.imwrite(folder / "colour.jpg", np.repeat(squares()[..., None], 3, axis=2), quality=95)
+    stack = np.stack([squares(np.uint16, 60_000), np.roll(squares(np.uint16, 60_000), 9, axis=0)])
+    tifffile.imwrite(folder / "stack.tif", stack, imagej=True, resolution=(2, 2), metadata={"unit": "um", "axes": "ZYX"})
+    iio.imwrite(folder / "empty.bmp", np.full((40, 50), 7, np.uint8))
+    (folder / "README.txt").write_text("not an image")
+    return folder
 
 
-def squares(dtype=np.uint8, high=200):
-    """Two bright squares of 20 px on a dark field, odd sides."""
-    image = np.full((75, 131), 10, dtype)
-    image[5:25, 5:25], image[40:60, 100:120] = high, high
-    return image
+def test_every_image_gets_its_files(folder, network, tmp_path, capsys):
+    output = tmp_path / "results"
+    assert run(folder, "-o", output, "--model", network, "--probability") == 0
+    expected = {
+        f"{name}_{kind}.tif" for name in ("gray", "colour", "stack", "empty") for kind in ("mask", "objects", "probability")
+    }
+    expected |= {f"{name}_overlay.png" for name in ("gray", "colour", "stack_p001", "stack_p002", "empty")}
+    expected |= {"measurements.csv", "images.csv", "report.html", "predict.json"}
+    assert {path.name for path in output.iterdir() if path.is_file()} == expected
+    mask, objects = (tifffile.imread(output / f"stack_{kind}.tif") for kind in ("mask", "objects"))
+    assert mask.shape == objects.shape == (2, 75, 131) and mask.dtype == np.uint8 and objects.dtype == np.uint16
+    assert set(np.unique(mask)) == {0, 255} and objects[1].max() == 2 and (objects[1] == np.roll(objects[0], 9, axis=0)).all()
+    probability = tifffile.imread(output / "gray_probability.tif")
+    assert probability.dtype == np.float32 and ((probability > 0.5) == (tifffile.imread(output / "gray_mask.tif") > 0)).all()
+    assert "4 images in" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("dtype", "high"), [(np.uint8, 200), (np.uint16, 60_000), (np.float32, 0.9), (np.int32, 70_000)])
-def test_two_squares_are_two_objects_at_any_bit_depth(network, dtype, high):
-    image = squares(dtype, high) if dtype != np.float32 else squares(np.float32, 0.9) - 10 * (squares() == 10)
-    found = segment(image, open_network(network), pixel_size=0.5)
-    assert isinstance(found, Segmentation) and found.mask.shape == found.objects.shape == found.probability.shape == (75, 131)
-    assert set(np.unique(found.mask)) == {0, 255} and found.mask.dtype == np.uint8 and found.objects.max() == 2
-    assert found.probability.dtype == np.float32 and found.probability[10, 10] > 0.99 > 0.01 > found.probability[0, 0]
-    assert found.measurements["area"].tolist() == [400, 400] and found.measurements["area_um2"].tolist() == [100, 100]
-    assert found.measurements[["row", "column"]].to_numpy().tolist() == [[14.5, 14.5], [49.5, 109.5]]
+def test_the_tables_and_the_page(folder, network, tmp_path):
+    output = tmp_path / "results"
+    run(folder, "-o", output, "--model", network)
+    objects, images = (pd.read_csv(output / f"{name}.csv") for name in ("measurements", "images"))
+    assert objects.groupby(["image", "page"]).size().to_dict() == {
+        ("colour.jpg", 1): 2, ("gray.png", 1): 2, ("stack.tif", 1): 2, ("stack.tif", 2): 2,
+    }  # fmt: skip
+    stack = objects[objects["image"] == "stack.tif"]
+    assert stack["area"].tolist() == [400] * 4 and stack["area_um2"].tolist() == [100] * 4
+    assert stack["mean_intensity"].tolist() == [60_000] * 4
+    images = images.set_index("image")
+    assert images.loc["gray.png", "density_per_megapixel"] == pytest.approx(2e6 / (75 * 131))
+    assert (
+        "empty" in images.loc["empty.bmp", "flags"] and "Every pixel has the value 7" in images.loc["empty.bmp", "explanation"]
+    )
+    page = (output / "report.html").read_text(encoding="utf-8")
+    assert "8 objects in 5 images" in page and page.index("empty.bmp") < page.index("gray.png")
+    assert page.count("data:image/jpeg") == 5 and not re.findall(r'src="(?!data:)', page)
+    for link in re.findall(r'href="([^"]+)"', page):
+        assert (output / link).is_file()
 
 
-def test_colour_becomes_what_the_network_sees(network):
-    colour = np.repeat(squares()[..., None], 4, axis=2)
-    np.testing.assert_array_equal(segment(colour, network).objects, segment(squares(), network).objects)
+def test_overlays_show_outlines_on_the_image(folder, network, tmp_path):
+    run(folder / "gray.png", "-o", tmp_path / "results", "--model", network)
+    overlay = iio.imread(tmp_path / "results/gray_overlay.png")
+    assert overlay.shape == (75, 131, 3) and overlay[5, 10].tolist() == [240, 228, 66] and overlay[15, 15].tolist() == [255] * 3
 
 
-def test_a_scaled_network_gives_masks_of_the_images_size(network):
-    card = read_json(network.with_suffix(".json"))
-    card["training"]["configuration"]["image_scale"] = 0.5
-    write_json(network.with_suffix(".json"), card)
-    found = segment(squares(), network)
-    assert found.mask.shape == (75, 131) and found.objects.max() == 2 and 350 < found.measurements["area"].min() < 450
+def test_a_broken_file_stops_no_other_and_is_reported(folder, network, tmp_path, capsys):
+    (folder / "half.png").write_bytes((folder / "gray.png").read_bytes()[:60])
+    tifffile.imwrite(folder / "nan.tif", np.full((20, 20), np.nan, np.float32))
+    output = tmp_path / "results"
+    assert run(folder, "-o", output, "--model", network) == 1
+    printed = capsys.readouterr().err
+    assert re.search(r"Not segmented: .*half\.png: unreadable or truncated", printed)
+    assert re.search(r"Not segmented: .*nan\.tif: image: 400 pixels are NaN", printed)
+    assert len(pd.read_csv(output / "images.csv")) == 5 and "half.png: unreadable" in (output / "report.html").read_text(
+        "utf-8"
+    )
+    assert not list(output.glob("half*")) and not list(output.rglob("*.part*"))
+    (folder / "half.png").write_bytes((folder / "gray.png").read_bytes())
+    (folder / "nan.tif").unlink()
+    assert run(folder, "-o", output, "--model", network, "--resume") == 0
+    assert len(pd.read_csv(output / "images.csv")) == 6
+
+
+def test_resume_skips_what_is_done_and_nothing_is_overwritten(folder, network, tmp_path, capsys):
+    output = tmp_path / "results"
+    run(folder, "-o", output, "--model", network)
+    whole = (output / "measurements.csv").read_bytes()
+    (output / "rows/gray.json").unlink()
+    done = (output / "stack_mask.tif").stat().st_mtime_ns
+    assert "holds results already; go on with --resume" in run(folder, "-o", output, "--model", network)
+    assert "was begun with another --views" in run(folder, "-o", output, "--model", network, "--resume", "--views", 1)
+    assert run(folder, "-o", output, "--model", network, "--resume") == 0
+    assert "4 images, 3 of them done before" in capsys.readouterr().out
+    assert (output / "stack_mask.tif").stat().st_mtime_ns == done and (output / "measurements.csv").read_bytes() == whole
+    assert "holds other files; choose an empty or a new folder" in run(folder, "-o", folder, "--model", network)
+    assert read_json(output / "predict.json")["settings"]["views"] == 2
+
+
+def test_names_stay_apart(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    for name in ("a/x.png", "b/x.png"):
+        iio.imwrite(tmp_path / name, squares())
+    tifffile.imwrite(tmp_path / "a/x.tif", squares())
+    tifffile.imwrite(tmp_path / "a/y.ome.tif", squares())
+    find = predict.find_images
+    assert list(find([str(tmp_path / "b")])) == ["x"]
+    assert list(find([str(tmp_path / "a")])) == ["x_png", "x_tif", "y_ome_tif"]
+    assert list(find([str(tmp_path / "a/*.ome.tif")])) == ["y"]
+    both = find([str(tmp_path / "a/x.png"), str(tmp_path / "*/x.png")])
+    assert len(both) == 2 and all(name.endswith(f"{path.parent.name}_x_png") for name, path in both.items())
+
+
+def test_dark_objects_on_a_light_field(network, tmp_path):
+    iio.imwrite(tmp_path / "dark.png", 255 - squares())
+    assert run(tmp_path / "dark.png", "-o", tmp_path / "plain", "--model", network) == 0
+    assert run(tmp_path / "dark.png", "-o", tmp_path / "inverted", "--model", network, "--invert") == 0
+    assert len(pd.read_csv(tmp_path / "inverted/measurements.csv")) == 2
+
+
+def test_a_channel_of_several(network, tmp_path):
+    channels = np.stack([squares(), np.zeros_like(squares())])
+    tifffile.imwrite(tmp_path / "two.tif", channels, imagej=True, metadata={"axes": "CYX"})
+    assert run(tmp_path / "two.tif", "-o", tmp_path / "first", "--model", network, "--channel", 1) == 0
+    assert len(pd.read_csv(tmp_path / "first/measurements.csv")) == 2
+    assert run(tmp_path / "two.tif", "-o", tmp_path / "none", "--model", network) == 1
 
 
 @pytest.mark.parametrize(
-    ("image", "message"),
+    ("arguments", "message"),
     [
-        (np.zeros(9), "has 1 dimensions, expected"),
-        (np.zeros((2, 3, 4, 5)), "has 4 dimensions, expected"),
-        (np.full((8, 8), np.nan), "64 pixels are NaN or infinite"),
-        (np.zeros((8, 0)), r"image of shape \(8, 0, 1\)"),
-        (np.zeros((8, 8, 7)), "has 7 channels, cannot be made into 1"),
+        (["nowhere"], "nowhere: no such file or folder, and no file of this pattern"),
+        (["{folder}/README.txt"], r"README\.txt: not an image this program reads"),
+        (["{folder}/*.txt"], r"no image here; this program reads \.png"),
+        (["{folder}", "--model", "nowhere.keras"], r"nowhere\.keras: is not there"),
+        (["{folder}", "-o", "{folder}/gray.png/x"], "Not a directory|could not be written"),
     ],
 )
-def test_what_is_no_image_is_refused(network, image, message):
-    with pytest.raises(ValueError, match=message):
-        segment(image, network)
-
-
-def test_files_that_are_no_networks_are_named(network, small, tmp_path):
-    card = network.with_suffix(".json")
-    with pytest.raises(ValueError, match=r"nowhere\.keras: is not there"):
-        open_network(tmp_path / "nowhere.keras")
-    whole = network.read_bytes()
-    network.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"model\.keras: cannot be opened as a network .*truncated"):
-        open_network(network)
-    network.write_bytes(whole)
-    write_json(card, {"axes": "YXC"})
-    with pytest.raises(ValueError, match=r"model\.json: not a model card"):
-        open_network(network)
-    write_json(card, {"training": {"configuration": small.replace(classes=3).to_json()}})
-    with pytest.raises(ValueError, match=r"model\.keras: tells 3 classes apart"):
-        open_network(network)
-    card.unlink()
-    with pytest.raises(ValueError, match=r"model\.json: is not there; a network is a \.keras file with its model card"):
-        open_network(network)
-
-
-def test_code_in_a_file_is_not_executed(network):
-    inputs = keras.Input((None, None, 1))
-    keras.Model(inputs, keras.layers.Lambda(lambda x: x * 2)(inputs)).save(network)
-    with pytest.raises(ValueError, match=r"model\.keras: cannot be opened as a network .*unsafe"):
-        open_network(network)
+def test_mistakes_are_named(folder, network, tmp_path, arguments, message):
+    arguments = [argument.format(folder=folder) for argument in arguments]
+    arguments += [] if "-o" in arguments else ["-o", tmp_path / "results"]
+    arguments += [] if "--model" in arguments else ["--model", network]
+    assert re.search(message, str(run(*arguments)))

@@ -22,7 +22,7 @@ import train_and_predict
 from data import normalise, prepare
 from figures import stretch
 from files import read_json
-from predict import segment
+from segmentation import segment
 
 SCRIPT = Path(train_and_predict.__file__)
 QUICK = (

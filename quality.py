@@ -1,0 +1,94 @@
+"""How far a segmentation can be trusted, without labels: quantities of an image and its prediction, and flags."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+DOUBT = (0.25, 0.75)  # probabilities that decide nothing
+NOISE_KERNEL = np.float32([[1, -2, 1], [-2, 4, -2], [1, -2, 1]])  # blind to edges and slopes (Immerkaer 1996)
+
+
+class Rule(NamedTuple):
+    """A flag: ``quantity`` of ``measure_quality`` is ``below`` or above its limit; ``text`` says what that means."""
+
+    quantity: str
+    below: bool
+    text: str
+
+
+RULES = {
+    "empty": Rule("objects", True, "no object was found"),
+    "almost full": Rule("foreground_share", False, "almost everything is foreground"),
+    "low contrast": Rule("contrast_to_noise", True, "objects hardly stand out from the noise"),
+    "saturated": Rule("saturated_share", False, "many pixels have the highest value"),
+    "blurred": Rule("sharpness", True, "there are no sharp edges: out of focus?"),
+    "in doubt": Rule("doubtful_share", False, "many probabilities between 0.25 and 0.75"),
+    "unstable": Rule("disagreement", False, "the mirrored or turned image is segmented otherwise"),
+    "small objects": Rule("diameter_ratio", True, "objects are smaller than those of the training: try --diameter"),
+    "large objects": Rule("diameter_ratio", False, "objects are larger than those of the training: try --diameter"),
+}
+LIMITS = {
+    "empty": 1,
+    "almost full": 0.9,
+    "low contrast": 7.0,  # noise alone has 5.2
+    "saturated": 0.02,
+    "blurred": -1.6,
+    "in doubt": 0.1,
+    "unstable": 0.1,
+    "small objects": 0.4,
+    "large objects": 2.5,
+}
+
+
+def measure_quality(gray, probability, masks, measurements, training_diameter=None):
+    """What the flags are decided by: {quantity: number, or None where it is not defined}.
+
+    ``gray``: the image (H, W) that the network saw, in its own values. ``probability`` (H, W), 0 to 1. ``masks``: those of
+    two views of the image, (H, W) each. ``measurements``: of the objects. ``training_diameter``: median of the training's
+    objects, px.
+
+    ``contrast_to_noise``: 1st to 99.8th percentile over the standard deviation of the noise (Immerkaer 1996).
+    ``saturated_share`` of pixels at the highest value. ``sharpness``: log10 of the share of contrast that is finer than
+    2 px. ``doubtful_share`` of pixels in ``DOUBT``. ``disagreement``: 1 - Dice of the two masks. ``diameter_ratio``: median
+    equivalent diameter over the training's.
+    """
+    low, high = np.percentile(gray, (1, 99.8))
+    both, either = np.logical_and(*masks).sum(), sum(mask.sum() for mask in masks)
+    diameter = float(measurements["equivalent_diameter"].median()) if len(measurements) else None
+    return {
+        "objects": len(measurements),
+        "foreground_share": float(masks[0].mean()),
+        "contrast_to_noise": float((high - low) / max(noise(gray), 1e-9 * max(1.0, abs(high)))) if high > low else 0.0,
+        "saturated_share": float((gray == gray.max()).mean()),
+        "sharpness": sharpness(gray),
+        "doubtful_share": float(((probability > DOUBT[0]) & (probability < DOUBT[1])).mean()),
+        "disagreement": float(1 - 2 * both / either) if either else 0.0,
+        "diameter": diameter,
+        "diameter_ratio": diameter / training_diameter if diameter and training_diameter else None,
+    }
+
+
+def flags(quality, limits=LIMITS):
+    """Names of the ``RULES`` that a measured quality breaks, in their order."""
+    broken = []
+    for name, (quantity, below, _) in RULES.items():
+        value = quality[quantity]
+        if value is not None and (value < limits[name] if below else value > limits[name]):
+            broken.append(name)
+    return broken
+
+
+def noise(gray):
+    """Standard deviation of the noise of an image (H, W), in its own values; 0 below 3x3 px."""
+    if min(gray.shape) < 3:
+        return 0.0
+    response = cv2.filter2D(gray.astype(np.float32), cv2.CV_32F, NOISE_KERNEL)[1:-1, 1:-1]
+    return float(np.median(np.abs(response)) / (6 * 0.6745))  # the median, so that edges do not count
+
+
+def sharpness(gray):
+    """log10 of the share of an image's contrast (H, W) that is finer than 2 px: 0 for single pixels, -6 without any."""
+    gray = gray.astype(np.float32)
+    fine = gray - cv2.GaussianBlur(gray, (0, 0), 2)
+    return float(np.log10(max(float(fine.std()) / max(float(gray.std()), 1e-6), 1e-6)))

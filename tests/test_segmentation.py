@@ -1,0 +1,89 @@
+"""A saved network on an image: masks, objects, measurements; what cannot be opened is refused by name."""
+
+import numpy as np
+import pytest
+from conftest import squares
+
+from backend import keras
+from files import read_json, write_json
+from segmentation import Segmentation, open_network, segment
+
+
+@pytest.mark.parametrize(("dtype", "high"), [(np.uint8, 200), (np.uint16, 60_000), (np.float32, 0.9), (np.int32, 70_000)])
+def test_two_squares_are_two_objects_at_any_bit_depth(network, dtype, high):
+    image = squares(dtype, high) if dtype != np.float32 else squares(np.float32, 0.9) - 10 * (squares() == 10)
+    found = segment(image, open_network(network), pixel_size=0.5)
+    assert isinstance(found, Segmentation) and found.mask.shape == found.objects.shape == found.probability.shape == (75, 131)
+    assert set(np.unique(found.mask)) == {0, 255} and found.mask.dtype == np.uint8 and found.objects.max() == 2
+    assert found.probability.dtype == np.float32 and found.probability[10, 10] > 0.99 > 0.01 > found.probability[0, 0]
+    assert found.measurements["area"].tolist() == [400, 400] and found.measurements["area_um2"].tolist() == [100, 100]
+    assert found.measurements[["row", "column"]].to_numpy().tolist() == [[14.5, 14.5], [49.5, 109.5]]
+
+
+def test_colour_becomes_what_the_network_sees(network):
+    colour = np.repeat(squares()[..., None], 4, axis=2)
+    np.testing.assert_array_equal(segment(colour, network).objects, segment(squares(), network).objects)
+
+
+def test_a_scaled_network_gives_masks_of_the_images_size(network):
+    card = read_json(network.with_suffix(".json"))
+    card["training"]["configuration"]["image_scale"] = 0.5
+    write_json(network.with_suffix(".json"), card)
+    found = segment(squares(), network)
+    assert found.mask.shape == (75, 131) and found.objects.max() == 2 and 350 < found.measurements["area"].min() < 450
+
+
+def test_the_expected_diameter_scales_the_image(network):
+    alone = segment(squares(), network)
+    assert alone.quality["scale"] == 1 and alone.quality["diameter"] == pytest.approx(22.57, abs=0.01)
+    assert segment(squares(), network, diameter="auto").quality["scale"] == 1  # 10 to 40 px are usual
+    scaled = segment(squares(), network, diameter=10)
+    assert scaled.quality["scale"] == 2 and scaled.mask.shape == (75, 131) and scaled.objects.max() == 2
+    large = np.kron(squares(), np.ones((4, 4), np.uint8))
+    assert segment(large, network, diameter="auto").quality["scale"] == pytest.approx(20 / 90.3, abs=0.001)
+    card = read_json(network.with_suffix(".json"))
+    write_json(network.with_suffix(".json"), card | {"training_data": {}})
+    with pytest.raises(ValueError, match="the model card does not say how large"):
+        segment(squares(), network, diameter=10)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros(9), "has 1 dimensions, expected"),
+        (np.zeros((2, 3, 4, 5)), "has 4 dimensions, expected"),
+        (np.full((8, 8), np.nan), "64 pixels are NaN or infinite"),
+        (np.zeros((8, 0)), r"image of shape \(8, 0, 1\)"),
+        (np.zeros((8, 8, 7)), "has 7 channels, cannot be made into 1"),
+    ],
+)
+def test_what_is_no_image_is_refused(network, image, message):
+    with pytest.raises(ValueError, match=message):
+        segment(image, network)
+
+
+def test_files_that_are_no_networks_are_named(network, small, tmp_path):
+    card = network.with_suffix(".json")
+    with pytest.raises(ValueError, match=r"nowhere\.keras: is not there"):
+        open_network(tmp_path / "nowhere.keras")
+    whole = network.read_bytes()
+    network.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"model\.keras: cannot be opened as a network .*truncated"):
+        open_network(network)
+    network.write_bytes(whole)
+    write_json(card, {"axes": "YXC"})
+    with pytest.raises(ValueError, match=r"model\.json: not a model card"):
+        open_network(network)
+    write_json(card, {"training": {"configuration": small.replace(classes=3).to_json()}})
+    with pytest.raises(ValueError, match=r"model\.keras: tells 3 classes apart"):
+        open_network(network)
+    card.unlink()
+    with pytest.raises(ValueError, match=r"model\.json: is not there; a network is a \.keras file with its model card"):
+        open_network(network)
+
+
+def test_code_in_a_file_is_not_executed(network):
+    inputs = keras.Input((None, None, 1))
+    keras.Model(inputs, keras.layers.Lambda(lambda x: x * 2)(inputs)).save(network)
+    with pytest.raises(ValueError, match=r"model\.keras: cannot be opened as a network .*unsafe"):
+        open_network(network)
