@@ -21,7 +21,8 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 .images { display: grid; grid-template-columns: repeat(auto-fill, minmax(260px, 1fr)); gap: 1rem; }
 .image { border: 1px solid #ccc; border-radius: 6px; padding: .6rem; overflow-wrap: anywhere; }
 .image img { width: 100%; height: 220px; object-fit: contain; background: #000; }
-.flagged { border-color: #d55e00; border-width: 2px; } .flag { color: #b34700; font-weight: 600; }
+.flagged { border-color: #d55e00; border-width: 2px; }
+.flag { display: inline-block; background: #d55e00; color: #fff; border-radius: 4px; padding: 0 .45em; margin: .15em .3em 0 0; }
 .histograms img { max-width: 100%; }
 table { border-collapse: collapse; } td { padding: .1rem 1rem .1rem 0; vertical-align: top; }
 </style></head><body>
@@ -31,6 +32,7 @@ $failed
 <div class="histograms">$histograms</div>
 <h2>Images, those to look at first</h2>
 <div class="images">$images</div>
+$meanings
 <h2>How it was made</h2>
 <table>$made</table>
 </body></html>
@@ -45,13 +47,15 @@ def page(folder, images, objects, settings, card, failed):
         f"{flagged} of {len(images)} images have something to be wary of, and stand first. The numbers are in "
         '<a href="images.csv">images.csv</a> and <a href="measurements.csv">measurements.csv</a>.'
     )
-    order = sorted(images.to_dict("records"), key=lambda row: -len(row["flags"].split("; ")) if row["flags"] else 1)
+    order = sorted(images.to_dict("records"), key=lambda row: -len(_flags(row)))
+    raised = {name for row in order for name in _flags(row)}
     return PAGE.substitute(
         title=title,
         summary=summary,
         failed=_list("Not segmented", [html.escape(reason) for reason in failed.values()]),
         histograms=_histograms(objects),
         images="\n".join(_image(folder, row) for row in order),
+        meanings=_list("What the flags mean", [f"<b>{n}</b>: {html.escape(RULES[n].text)}" for n in RULES if n in raised]),
         made="".join(
             f"<tr><td>{html.escape(str(k))}</td><td>{html.escape(str(v))}</td></tr>" for k, v in _made(settings, card)
         ),
@@ -59,8 +63,7 @@ def page(folder, images, objects, settings, card, failed):
 
 
 def _image(folder, row):
-    marks = [f'<div class="flag" title="{html.escape(RULES[name].text)}">{name}: {html.escape(RULES[name].text)}</div>'
-             for name in row["flags"].split("; ") if name]  # fmt: skip
+    marks = [f'<span class="flag" title="{html.escape(RULES[name].text)}">{name}</span>' for name in _flags(row)]
     name = html.escape(row["image"]) + (f", page {row['page']}" if "_p" in row["overlay"] and row["page"] else "")
     found = f"{row['objects']} objects" if row["objects"] != 1 else "1 object"
     reason = f"<div>{html.escape(row['explanation'])}</div>" if row["explanation"] else ""
@@ -68,8 +71,12 @@ def _image(folder, row):
         f'<div class="image{" flagged" if marks else ""}"><a href="{html.escape(row["overlay"])}">'
         f'<img loading="lazy" alt="{name} with outlines" src="{thumbnail(folder / row["overlay"])}"></a>'
         f"<div><b>{name}</b></div><div>{found}, {100 * row['foreground_share']:.1f} % of the area</div>"
-        f"{''.join(marks)}{reason}</div>"
+        f"<div>{''.join(marks)}</div>{reason}</div>"
     )
+
+
+def _flags(row):
+    return row["flags"].split("; ") if row["flags"] else []
 
 
 def _histograms(objects):
