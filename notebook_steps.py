@@ -56,14 +56,18 @@ def size(full, quick):
     return quick if QUICK else full
 
 
+def simulated(recipe):
+    """The folder of a recipe's simulated images, few and small ones in the quick mode."""
+    name, folder = recipe.CONFIG.recipe, ROOT / "datasets/simulated"
+    return recipe.simulate(folder / "quick" / name, **SMALL[name]) if QUICK else recipe.simulate(folder / name)
+
+
 def find(recipe, mine=None):
     """(folder or zip file, what figures call its images): ``mine``, else those in ``datasets``, else simulated ones."""
-    name, given = recipe.CONFIG.recipe, {"data": mine} if mine else {}
-    if QUICK and not mine and not recipe.find(ROOT / "datasets" / name):
-        given = {"data": recipe.simulate(ROOT / "datasets/simulated/quick" / name, **SMALL[name])}
-    source, simulated = run_folder.find_data(recipe, given, None, ROOT / "datasets")
+    found = mine or recipe.find(ROOT / "datasets" / recipe.CONFIG.recipe) or simulated(recipe)
+    source, drawn = run_folder.find_data(recipe, {"data": found}, None, ROOT / "datasets")
     mode = "quick mode (UNET_QUICK=1): few images, short trainings" if QUICK else "full size; UNET_QUICK=1 makes it quick"
-    title = train_and_predict.title_of(recipe, source, recipe.is_published(source), simulated)
+    title = train_and_predict.title_of(recipe, source, recipe.is_published(source), drawn)
     print(f"{title}\n{os.path.relpath(source, ROOT)}\n{mode}")
     return source, title
 
