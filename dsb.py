@@ -116,6 +116,10 @@ def measure(choose, report, _unlabelled, _config, title=TITLE):
     scores["map_interval"] = bootstrap_interval(table["map"], table["group"])
     scores |= {f"{name}_pooled": value for name, value in pooled_detection(table).items()}
     scores |= {name: int(table[name].sum()) for name in ("objects", "splits", "merges")}
+    fluorescent = table[[is_fluorescence(sample) for sample in report.samples]]
+    if len(fluorescent):
+        scores |= {f"{name}_fluorescence": float(fluorescent[name].mean()) for name in ("map", "ap50")}
+        scores["ap50_fluorescence_pooled"] = pooled_detection(fluorescent)["ap50"]
     scores["separation"] = how._asdict()
     clusters = table.groupby("stratum").agg(
         images=("name", "size"), objects=("objects", "sum"), map=("map", "mean"), ap50=("ap50", "mean"),
@@ -133,6 +137,12 @@ def measure(choose, report, _unlabelled, _config, title=TITLE):
     labels = {name: numbers.astype(np.uint16) for name, numbers in zip(names, objects, strict=True)}
     tables = {"objects": table, "objects_per_cluster": clusters.reset_index().rename(columns={"stratum": "cluster"})}
     return Measured(scores, tables, {"objects": drawn}, labels)
+
+
+def is_fluorescence(sample):
+    """Whether a sample is a gray image with a dark background, as fluorescence is."""
+    low, high = sample.limits
+    return sample.image.shape[2] == 1 and np.median(sample.image) < (low + high) / 2
 
 
 def _decode(archive):

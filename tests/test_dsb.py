@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import dsb
+from data import Sample
 
 
 def write(folder, identity, image=(8, 8), masks=1, value=255):
@@ -212,6 +213,13 @@ def test_the_split_of_simulated_nuclei(nuclei_folder):
     assert sum(map(len, groups)) < len(samples)  # crops of one photograph were found
     assert not (groups[0] & groups[1] or groups[0] & groups[2] or groups[1] & groups[2])
     assert dsb.split(samples, dsb.CONFIG).to_json() == split.to_json()
+
+
+def test_fluorescence_is_gray_and_dark():
+    dark = np.where(np.arange(64).reshape(8, 8, 1) < 10, 200, 20).astype(np.uint8)
+    mask = np.zeros((8, 8), int)
+    kinds = [dsb.is_fluorescence(Sample("a", image, mask)) for image in (dark, 255 - dark, np.repeat(dark, 3, axis=2))]
+    assert kinds == [True, False, False]
 
 
 REAL = dsb.find(dsb.CACHE.parent / "dsb")
