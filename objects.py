@@ -42,9 +42,13 @@ def separate(mask, neck=1.0, least_area=1):
     A watershed on the distance from the background (Vincent and Soille 1991): two parts become two objects when each
     is at least ``neck`` px deeper than the narrowest place between them. Objects below ``least_area`` px are dropped.
     """
-    depth = ndimage.distance_transform_edt(np.pad(mask > 0, 1))[1:-1, 1:-1]  # what the image's edge cuts off ends there
-    depth[mask == 0] = -neck - 1  # every object, however thin, has a seed
-    return _drop_small(watershed(-depth, basins(-depth, neck), mask=mask > 0), least_area)
+
+    def divide_one(_window, piece):
+        depth = ndimage.distance_transform_edt(np.pad(piece, 1))[1:-1, 1:-1]  # what the image's edge cuts off ends there
+        depth[~piece] = -neck - 1  # every object, however thin, has a seed
+        return watershed(-depth, basins(-depth, neck), mask=piece)
+
+    return _drop_small(_divide_pieces(mask > 0, divide_one), least_area)
 
 
 def basins(surface, depth):
@@ -64,10 +68,31 @@ def separate_by_seeds(mask, inside, seed=0.5, least_area=1):
     """
     mask = remove_small_holes(mask > 0, max_size=least_area - 1)
     seeds = _drop_small(ndimage.label((inside > seed) & mask)[0], max(1, least_area // 4))
-    pieces, count = ndimage.label(mask)
-    seedless = np.setdiff1d(np.arange(1, count + 1), pieces[seeds > 0])
-    seeds = np.where(np.isin(pieces, seedless), seeds.max(initial=0) + pieces, seeds)
-    return _drop_small(watershed(ndimage.distance_transform_edt(seeds == 0), seeds, mask=mask), least_area)
+
+    def divide_one(window, piece):
+        own = np.where(piece, seeds[window], 0)
+        numbers = np.unique(own[own > 0])
+        if len(numbers) < 2:
+            return piece
+        return watershed(ndimage.distance_transform_edt(own == 0), own, mask=piece)
+
+    return _drop_small(_divide_pieces(mask, divide_one), least_area)
+
+
+def _divide_pieces(mask, divide_one):
+    """Number what ``divide_one`` makes of every connected piece of a mask (H, W): int32.
+
+    ``divide_one``: (window of the piece in the image, piece (h, w) bool) -> numbers of its parts (h, w). One piece after
+    the other, so that an image of any size needs the memory of its largest piece.
+    """
+    labels, count = ndimage.label(mask)
+    for number, window in enumerate(ndimage.find_objects(labels), 1):
+        piece = labels[window] == number
+        values, parts = np.unique(divide_one(window, piece)[piece], return_inverse=True)
+        if len(values) > 1:
+            labels[window][piece] = np.append(number, count + np.arange(1, len(values)))[parts]
+            count += len(values) - 1
+    return labels
 
 
 def fit_separation(choose, score, most=FITTED_ON):
