@@ -92,7 +92,7 @@ def command(folder, without=()):
     usual = (recipe.SIMULATED if simulated else recipe.CONFIG).to_json()
     parts = [] if simulated else [f"--data {Path(stored['source']).name}"]
     for name, value in config.items():
-        if name not in ("data", "output", *without) and value != usual[name]:
+        if name in usual and name not in ("data", "output", *without) and value != usual[name]:  # others are gone since
             parts.append(f"{flag(name)} {value}" if not isinstance(value, bool) else flag(name if value else f"no_{name}"))
     return " ".join(["python train_and_predict.py", config["recipe"], *parts])
 

@@ -39,7 +39,8 @@ def run(tmp_path):
     write_json(folder / "split.json", {"fit": {"a": {}}, "choose": {"b": {}}, "report": {"c": {}, "d": {}}})
     config = {"recipe": "cells", "data": "/somewhere/own", "output": "/somewhere/else", "epochs": 3}
     usual = collect.import_module("cells").CONFIG.to_json()
-    del usual["border"]  # as if it was run before there was that setting
+    del usual["border"]  # as if it was run before there was that setting, and when there was one that is gone
+    usual["stain"] = 0.5
     write_json(folder / "config.json", {"source": "/somewhere/own", "config": {**usual, **config}})
     write_json(
         folder / "environment.json", {"revision": "abc", "processor": "P", "cores": 2, "gpus": [], "precision": "float32"}
