@@ -3,7 +3,7 @@
 import hashlib
 import os
 import zipfile
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 
 class Folder:
@@ -11,7 +11,8 @@ class Folder:
 
     def __init__(self, path):
         self.path = path
-        self.names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+        found = [Path(folder, name) for folder, _, names in os.walk(path, followlinks=True) for name in names]
+        self.names = sorted(file.relative_to(path).as_posix() for file in found)
 
     def __enter__(self):
         return self
@@ -42,9 +43,10 @@ class Zip:
             self.file = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError) as error:
             raise ValueError(f"{path}: not a readable zip file ({error}); it may be truncated: download it again.") from error
-        self.names = sorted(info.filename for info in self.file.infolist() if not info.is_dir())
+        self.members = {i.filename.replace("\\", "/"): i.filename for i in self.file.infolist() if not i.is_dir()}
+        self.names = sorted(self.members)
         for name in self.names:
-            if name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts or ":" in name:
+            if name.startswith("/") or ".." in PurePosixPath(name).parts or ":" in name:
                 raise ValueError(f"{path}: member {name!r} points outside its folder; this is not a safe zip file.")
 
     def __enter__(self):
@@ -56,9 +58,9 @@ class Zip:
     def read(self, name):
         """The bytes of a member; ValueError that names it when it is damaged."""
         try:
-            return self.file.read(name)
+            return self.file.read(self.members[name])
         except Exception as error:  # a damaged member raises BadZipFile, zlib.error, EOFError or NotImplementedError
-            raise ValueError(f"{self.label(name)}: the zip file is damaged here ({error}); download it again.") from error
+            raise ValueError(f"{self.label(name)}: the zip file is damaged here ({error}); fetch or pack it again.") from error
 
     def label(self, name):
         """What messages call a member."""

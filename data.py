@@ -157,7 +157,8 @@ def target(mask, classes, border=0):
 def depths(mask):
     """How deep every pixel lies in its object of an instance mask (H, W): float32, 0 background, 1 in each object's depth.
 
-    Distances from the object's edge, also where it touches another one, as shares of the object's greatest.
+    Distances from the object's edge, also where it touches another one, as shares of the object's greatest: of a tile, what
+    the tile shows of the object counts.
     """
     touching = (mask > 0) & (edge(mask, 1) > 0)
     inner = cv2.distanceTransform(((mask > 0) & ~touching).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

@@ -7,13 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+class NotWrittenError(OSError):
+    """A file could not be written: the disk is full, or the folder cannot be written to."""
+
+
 @contextmanager
 def written_whole(path):
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends without an error.
 
     What stood at ``path`` before stays untouched until the new file is complete on disk, also when the disk is full
     or the process is killed. The temporary name keeps the suffix, because many writers choose the format by it.
-    Raises OSError naming ``path`` when the file cannot be written.
+    Raises NotWrittenError naming ``path`` when the file cannot be written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +31,7 @@ def written_whole(path):
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # HDF5 reports a full disk as either
-        raise OSError(f"{path}: could not be written ({error}); what was there before is unchanged.") from error
+        raise NotWrittenError(f"{path}: could not be written ({error}); what was there before is unchanged.") from error
     finally:
         temporary.unlink(missing_ok=True)
 

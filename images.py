@@ -4,12 +4,16 @@ import io
 from pathlib import Path
 
 import cv2
+import imagecodecs
 import imageio.v3 as iio
 import numpy as np
+import PIL.Image
 import tifffile
 from scipy import ndimage
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+TIFF_SUFFIXES = (".tif", ".tiff")
+PIL.Image.MAX_IMAGE_PIXELS = 2**30  # Pillow's own limit is smaller than mosaics are
 # In TIFF's units of resolution, the inch and the centimetre, and in the names that ImageJ and OME have.
 MICROMETRES = {2: 25_400.0, 3: 10_000.0, "micron": 1.0, "microns": 1.0, "um": 1.0, "µm": 1.0, "\\u00B5m": 1.0, "nm": 1e-3}
 COARSEST = 40.0  # µm per px; larger ones are the 72 or 300 dots per inch of screens and printers
@@ -21,7 +25,9 @@ def read_image(source, name=None):
     Raises ValueError that names the file when it is unreadable, truncated, of another format, or a stack.
     """
     name = str(name or source)
-    pages, _ = read_pages(source, name)
+    pages, axis = read_pages(source, name)
+    if axis == "C" and pages.shape[-1] > 1:
+        raise ValueError(f"{name}: holds {pages.shape[-1]} channels that are no colours; save the one to be used as a file.")
     if len(pages) > 1:
         raise ValueError(f"{name}: holds {len(pages)} pages; one image was expected. Save each page as a file of its own.")
     return pages[0, ..., 0] if pages.shape[-1] == 1 else pages[0]
@@ -76,16 +82,16 @@ def read_planes(path, channel=None):
 def read_pages(source, name, channels="SC"):
     """Read every page of an image file: (pages, H, W, C), dtype as stored, and the axis that C is.
 
-    Formats other than TIFF have one page. The axis is "S" for colours of one picture, "C" for channels, None if C is 1
-    for want of one. ``channels``: the TIFF axes that become C; "S" reads the channels of an ImageJ stack as pages.
+    Formats other than TIFF have one page of colours. The axis is "S" for colours of one picture, "C" for channels, None if
+    C is 1 for want of one. ``channels``: the TIFF axes that become C; "S" reads the channels of an ImageJ stack as pages.
     """
     suffix = Path(name).suffix.lower()
     if suffix not in IMAGE_SUFFIXES:
         raise ValueError(f"{name}: not an image this program reads ({', '.join(IMAGE_SUFFIXES)}).")
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        if suffix not in (".tif", ".tiff"):
-            image = iio.imread(stream, plugin="pillow")
+        if suffix not in TIFF_SUFFIXES:
+            image = _read_picture(stream)
             return image.reshape(1, *image.shape[:2], -1), "S"
         with tifffile.TiffFile(stream) as file:
             kinds, axes, array = len(file.series), file.series[0].axes, file.series[0].asarray()
@@ -100,6 +106,14 @@ def read_pages(source, name, channels="SC"):
     return _to_pages(array, axes, channels)
 
 
+def _read_picture(stream):
+    """A PNG, JPEG or BMP as stored; Pillow, which reads the rest, would cut a PNG with 16-bit colours to 8 bits."""
+    content = stream.read() if hasattr(stream, "read") else Path(stream).read_bytes()
+    if content[:8] == b"\x89PNG\r\n\x1a\n" and content[24:26] in (b"\x10\x02", b"\x10\x06"):
+        return imagecodecs.png_decode(content)
+    return iio.imread(content, plugin="pillow")
+
+
 def _to_pages(array, axes, channels):
     """An array with the axes that tifffile names as (pages, H, W, C), and the axis that became C."""
     letter = next((letter for letter in channels if letter in axes), None)
@@ -109,7 +123,7 @@ def _to_pages(array, axes, channels):
 
 def read_pixel_size(path):
     """Edge of a pixel in µm as a TIFF's OME metadata or resolution tags say, or None where they do not say it."""
-    if Path(path).suffix.lower() not in (".tif", ".tiff"):
+    if Path(path).suffix.lower() not in TIFF_SUFFIXES:
         return None
     with tifffile.TiffFile(path) as file:
         if file.ome_metadata:
@@ -124,10 +138,12 @@ def read_pixel_size(path):
 
 
 def _ome_pixel_size(text):
-    pixels = tifffile.xml2dict(text)["OME"]["Image"]
-    pixels = (pixels[0] if isinstance(pixels, list) else pixels)["Pixels"]
-    unit = MICROMETRES.get(pixels.get("PhysicalSizeXUnit", "µm"))
-    return pixels["PhysicalSizeX"] * unit if unit and pixels.get("PhysicalSizeX") else None
+    try:
+        pixels = tifffile.xml2dict(text)["OME"]["Image"]
+        pixels = (pixels[0] if isinstance(pixels, list) else pixels)["Pixels"]
+        return float(pixels["PhysicalSizeX"]) * MICROMETRES[pixels.get("PhysicalSizeXUnit", "µm")]
+    except (KeyError, TypeError, ValueError, SyntaxError):  # not stated, or not in a way that this program reads
+        return None
 
 
 def binary_mask(values, name):

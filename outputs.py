@@ -1,6 +1,8 @@
 """What ``predict.py`` leaves: files of every image, written whole, and the tables and the page of all together."""
 
 import contextlib
+import hashlib
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -10,16 +12,24 @@ import tifffile
 import figures
 import report_page
 from files import read_json, remove_leftovers, write_json, write_text, written_whole
+from images import as_image
+from inputs import NOTE
+from measurements import measure_objects
 from quality import LIMITS, flags
 
-SETTINGS, ROWS = "predict.json", "rows"
+ROWS = "rows"
 OVERLAY_SIDE = 2048  # px at most; larger images are shown smaller
 FEW = np.iinfo(np.uint16).max  # objects that uint16 can number
 
 
-def begin(folder, settings, found, resume):
+def known_images(folder):
+    """{name: absolute path} of the images of an earlier command in a folder of results; empty for a new folder."""
+    return read_json(folder / NOTE)["images"] if (folder / NOTE).exists() else {}
+
+
+def begin(folder, settings, names, resume):
     """Make the folder of results, or check that it is the one to go on in; ValueError that says what to do otherwise."""
-    note = folder / SETTINGS
+    note, known = folder / NOTE, known_images(folder)
     if note.exists():
         if not resume:
             raise ValueError(f"{folder}: holds results already; go on with --resume, or choose another folder with -o.")
@@ -30,53 +40,77 @@ def begin(folder, settings, found, resume):
         remove_leftovers(folder)
     elif folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: holds other files; choose an empty or a new folder with -o.")
-    write_json(note, {"settings": settings, "images": {name: str(path) for name, path in found.items()}})
+    images = known | {name: str(path.resolve()) for name, path in names.items()}
+    write_json(note, {"settings": settings, "images": images})
 
 
-def is_done(folder, name):
-    """Whether all files of an image are written: its rows are the last."""
-    return (folder / ROWS / f"{name}.json").exists()
+def digest(path):
+    """A text that changes with a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def is_done(folder, name, path):
+    """Whether all files of an image are written, and it is still the same: its rows are the last."""
+    rows = folder / ROWS / f"{name}.json"
+    return rows.exists() and read_json(rows)["state"] == _state(path)
+
+
+def _state(path):
+    state = path.stat()
+    return [state.st_size, state.st_mtime_ns]
 
 
 def write(folder, name, path, planes, segmentations, probability=False):
     """Write the files of one image from its pages (pages, H, W, C) and an iterable of their Segmentations.
 
     <name>_mask.tif and <name>_objects.tif have as many pages as the image, an overlay shows one: <name>_overlay.png, or
-    of several pages <name>_p001_overlay.png. Each page is written before the next one is segmented.
+    of several pages <name>_overlay_p001.png. Each page is written before the next one is segmented.
     """
-    images, objects = [], []
+    rows = {"state": _state(path), "images": [], "objects": []}
     kinds = ("mask", "objects", "probability") if probability else ("mask", "objects")
     with contextlib.ExitStack() as stack:
         files = {kind: stack.enter_context(written_whole(folder / f"{name}_{kind}.tif")) for kind in kinds}
         large = planes[..., 0].size * 4 > 2**31  # bytes, of an ordinary TIFF's 2**32
         writers = {kind: stack.enter_context(tifffile.TiffWriter(file, bigtiff=large)) for kind, file in files.items()}
         for number, (plane, found) in enumerate(zip(planes, segmentations, strict=True), 1):
-            arrays = {"mask": found.mask, "objects": smallest(found.objects), "probability": found.probability}
+            arrays = {"mask": found.mask, "objects": numbered(found.objects, len(planes)), "probability": found.probability}
             for kind, writer in writers.items():
                 writer.write(arrays[kind], photometric="minisblack", compression="deflate", metadata=None)
-            shown = f"{name}_p{number:03d}_overlay.png" if len(planes) > 1 else f"{name}_overlay.png"
-            with written_whole(folder / shown) as temporary:
-                iio.imwrite(temporary, figures.outlined(plane, found.objects, OVERLAY_SIDE))
-            where = {"image": path.name, "page": number}
+            overlay = f"{name}_overlay_p{number:03d}.png" if len(planes) > 1 else f"{name}_overlay.png"
+            temporary = stack.enter_context(written_whole(folder / overlay))
+            iio.imwrite(temporary, figures.outlined(as_image(plane, path.name), found.objects, OVERLAY_SIDE))
+            where = {"name": name, "page": number}
+            shown = {"file": _text(path), "pages": len(planes), "overlay": overlay}
             height, width = found.mask.shape
-            images.append({**where, "overlay": shown, "height": height, "width": width, **found.quality})
-            objects += [where | row for row in found.measurements.to_dict("records")]
-    write_json(folder / ROWS / f"{name}.json", {"images": images, "objects": objects})
+            rows["images"].append({**where, **shown, "height": height, "width": width, **found.quality})
+            rows["objects"] += [where | row for row in found.measurements.to_dict("records")]
+    write_json(folder / ROWS / f"{name}.json", rows)
 
 
-def smallest(objects):
-    """Label image as uint16, or uint32 if there are more objects than uint16 can number."""
-    return objects.astype(np.uint16 if objects.max(initial=0) <= FEW else np.uint32)
+def numbered(objects, pages):
+    """A label image as uint16, or uint32 when it has more objects, or is a page of several, which must be alike."""
+    return objects.astype(np.uint16 if pages == 1 and objects.max(initial=0) <= FEW else np.uint32)
 
 
-def finish(folder, names, settings, card, failed):
-    """Write images.csv, measurements.csv and report.html of all images that are done."""
-    rows = [read_json(folder / ROWS / f"{name}.json") for name in names if is_done(folder, name)]
+def finish(folder, settings, card, failed):
+    """Write images.csv, measurements.csv and report.html of all images that are done, also by earlier commands."""
+    rows = [read_json(path) for name in known_images(folder) if (path := folder / ROWS / f"{name}.json").exists()]
     limits = LIMITS | card.get("quality_limits", {})
     objects = pd.DataFrame([row for part in rows for row in part["objects"]])
-    images = pd.DataFrame([row | {"flags": "; ".join(flags(row, limits))} for part in rows for row in part["images"]])
-    if len(images):
-        images.insert(5, "density_per_megapixel", images["objects"] / (images["height"] * images["width"]) * 1e6)
+    if not len(objects):
+        objects = pd.DataFrame(columns=["name", "page", *measure_objects(np.zeros((1, 1), int), image=np.zeros((1, 1)))])
+    images = [row | {"flags": "; ".join(flags(row, limits))} for part in rows for row in part["images"]]
+    for row in images:
+        row["density_per_megapixel"] = row["objects"] / (row["height"] * row["width"]) * 1e6
+    first = ["name", "page", "objects", "density_per_megapixel", "foreground_share", "flags", "explanation"]
+    images = pd.DataFrame(images, columns=None if images else [*first, "file"])
+    images = images[[*first, *(name for name in images if name not in first)]]
     write_text(folder / "measurements.csv", objects.to_csv(index=False))
     write_text(folder / "images.csv", images.to_csv(index=False))
     write_text(folder / "report.html", report_page.page(folder, images, objects, settings, card, failed))
+
+
+def _text(path):
+    """A path as text that UTF-8 can hold, whatever bytes the file system allows."""
+    return str(Path(path)).encode("utf-8", "replace").decode()

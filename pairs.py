@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from data import Sample
-from images import as_image, binary_mask, object_numbers, read_image
+from images import IMAGE_SUFFIXES, as_image, binary_mask, object_numbers, read_image
 
 EXPECTED = "ImageId/images/*.png and ImageId/masks/*.png, or images/*.png and masks/*.png of the same names"
 LOSSY = (".jpg", ".jpeg")
@@ -21,7 +21,8 @@ def find_pairs(archive):
     files = {"images": [], "masks": []}
     for name in archive.names:
         parts = PurePosixPath(name).parts
-        if len(parts) > 1 and parts[-2] in files and not parts[-1].startswith(".") and "__MACOSX" not in parts:
+        wanted = name.lower().endswith(IMAGE_SUFFIXES) and not parts[-1].startswith(".") and "__MACOSX" not in parts
+        if wanted and len(parts) > 1 and parts[-2] in files:
             files[parts[-2]].append(PurePosixPath(name))
     if not files["images"] and not files["masks"]:
         raise ValueError(f"{archive.path}: holds no images; expected {EXPECTED}.")
@@ -32,6 +33,8 @@ def find_pairs(archive):
             raise ValueError(f"{archive.label(path)}: a second image for {name_of(path)}; expected one of each name.")
         images[name_of(path)] = str(path)
     for path in files["masks"]:
+        if name_of is _stem and path.stem in masks:
+            raise ValueError(f"{archive.label(path)}: a second mask for {path.stem}; expected one of each name.")
         masks[name_of(path)].append(str(path))
     for name in sorted(set(images) ^ set(masks)):
         if name in images:

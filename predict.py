@@ -7,16 +7,18 @@ python predict.py my_images -o results --resume                go on after an in
 """
 
 import argparse
-import glob
 import sys
 import time
 from pathlib import Path
 
 from tqdm import tqdm
 
+import inputs
 import outputs
-from images import IMAGE_SUFFIXES, read_pixel_size, read_planes
+from files import NotWrittenError
+from images import read_pixel_size, read_planes
 
+SETTINGS = ("channel", "pixel_size", "diameter", "views", "invert", "probability")  # that all results of a folder share
 MODEL = Path(__file__).parent / "weights" / "nuclei.keras"
 
 
@@ -35,98 +37,57 @@ def main(arguments=None):
 
 def predict(options):
     """Segment, measure and report; returns {file: reason} of those that could not be segmented."""
-    found = find_images(options.images)
-    folder = Path(options.output)
-    settings = {name: getattr(options, name) for name in ("model", "channel", "pixel_size", "diameter", "views", "invert")}
-    outputs.begin(folder, settings, found, options.resume)
-    to_do = {name: path for name, path in found.items() if not outputs.is_done(folder, name)}
-    print(f"{len(found)} images, {len(found) - len(to_do)} of them done before; results go to {folder}")
+    folder, paths = Path(options.output), inputs.find_images(options.images)
 
-    from segmentation import open_network  # TensorFlow starts here: --help and a mistake in a path answer at once
+    from segmentation import check_diameter, open_network  # TensorFlow starts here: a mistake in a path answers at once
 
-    network, failed, started = open_network(options.model), {}, time.perf_counter()
-    for name, path in tqdm(to_do.items(), desc="Segmenting", unit="image", disable=None):
-        try:
-            planes = read_planes(path, options.channel)
-            outputs.write(folder, name, path, planes, segment_pages(path, planes, network, options), options.probability)
-        except (ValueError, OSError, MemoryError) as error:
-            failed[str(path)] = str(error)
-    seconds = time.perf_counter() - started
-    outputs.finish(folder, list(found), settings, network.card, failed)
-    segmented = len(to_do) - len(failed)
-    if segmented:
-        print(f"{segmented} images in {seconds:.1f} s, {segmented / seconds:.2f} images per second")
-    for reason in failed.values():
-        print(f"Not segmented: {reason}", file=sys.stderr)
+    network = open_network(options.model)
+    check_diameter(network, options.diameter)
+    names = inputs.name_outputs(paths, outputs.known_images(folder))
+    settings = {name: getattr(options, name) for name in SETTINGS} | {"network": outputs.digest(options.model)}
+    outputs.begin(folder, settings, names, options.resume)
+    to_do = {name: path for name, path in names.items() if not outputs.is_done(folder, name, path)}
+    print(f"{len(names)} images, {len(names) - len(to_do)} of them done before; results go to {folder}")
+    failed = {}
+    try:
+        segment_all(folder, to_do, network, options, failed)
+    finally:
+        outputs.finish(folder, settings, network.card, failed)
+    for path, reason in failed.items():
+        print(f"Not segmented: {reason if path in reason else f'{path}: {reason}'}", file=sys.stderr)
     print(f"Look at {folder / 'report.html'} first.")
     return failed
 
 
+def segment_all(folder, to_do, network, options, failed):
+    """Write the files of every image; {file: reason} of those that could not be segmented go into ``failed``."""
+    started = time.perf_counter()
+    for name, path in tqdm(to_do.items(), desc="Segmenting", unit="image", disable=None):
+        try:
+            planes = read_planes(path, options.channel)
+            outputs.write(folder, name, path, planes, segment_pages(path, planes, network, options), options.probability)
+        except NotWrittenError:
+            raise  # a full disk would fail every other image, too
+        except Exception as error:  # one odd file, whatever a decoder makes of it, stops no other
+            failed[str(path)] = str(error) or type(error).__name__
+    seconds, segmented = time.perf_counter() - started, len(to_do) - len(failed)
+    if segmented:
+        print(f"{segmented} images in {seconds:.1f} s, {segmented / seconds:.2f} images per second")
+
+
 def segment_pages(path, planes, network, options):
     """The Segmentations of the pages (pages, H, W, C) of one file, one after the other: a generator."""
-    from segmentation import explain_blank, inverted, segment
+    from segmentation import explain_blank, segment
 
     size = options.pixel_size or read_pixel_size(path)
     for plane in planes:
-        shown = inverted(plane) if options.invert else plane
+        shown = {"diameter": options.diameter, "invert": options.invert}
         try:
-            found = segment(shown, network, pixel_size=size, diameter=options.diameter, views=options.views)
+            found = segment(plane, network, pixel_size=size, views=options.views, **shown)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-        reason = "" if found.quality["objects"] else explain_blank(shown, network)
+        reason = "" if found.quality["objects"] else explain_blank(plane, network, **shown)
         yield found._replace(quality=found.quality | {"pixel_size": size, "explanation": reason})
-
-
-def find_images(patterns):
-    """The image files that paths, folders and patterns name: {name of their outputs: path}, in their order.
-
-    Folders are read without their subfolders, and what is no image in them is left out. Files whose names differ by the
-    suffix or the folder only keep the suffix, and then the folder, in the name of their outputs. Raises ValueError for a
-    path that is not there or is no image, and when there is none at all.
-    """
-    paths = []
-    for pattern in patterns:
-        path = Path(pattern)
-        if path.is_dir():
-            paths += sorted(file for file in path.iterdir() if is_image(file))
-        elif path.is_file():
-            if not is_image(path):
-                raise ValueError(f"{path}: not an image this program reads ({', '.join(IMAGE_SUFFIXES)}).")
-            paths.append(path)
-        else:
-            matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))
-            if not matches:
-                raise ValueError(f"{pattern}: no such file or folder, and no file of this pattern.")
-            paths += [match for match in matches if match.is_file() and is_image(match)]
-    paths = list(dict.fromkeys(paths))
-    if not paths:
-        raise ValueError(f"{', '.join(patterns)}: no image here; this program reads {', '.join(IMAGE_SUFFIXES)}.")
-    for name_of in (short_name, full_name, long_name):
-        names = [name_of(path) for path in paths]
-        if len(set(map(str.lower, names))) == len(names):
-            break
-    return dict(zip(names, paths, strict=True))
-
-
-def is_image(path):
-    """Whether a file is one that this program reads, by its suffix; hidden files are not."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-
-
-def short_name(path):
-    """a.ome.tif -> a"""
-    stem = path.stem
-    return stem[: -len(".ome")] if stem.lower().endswith(".ome") else stem
-
-
-def full_name(path):
-    """a.ome.tif -> a_ome_tif"""
-    return path.name.replace(".", "_")
-
-
-def long_name(path):
-    """plate/a.ome.tif -> plate_a_ome_tif"""
-    return "_".join([*(part for part in path.parts[:-1] if part not in ("/", ".", "..")), full_name(path)])
 
 
 def parse_command_line(arguments):

@@ -41,24 +41,24 @@ LIMITS = {
 }
 
 
-def measure_quality(gray, probability, masks, measurements, training_diameter=None):
+def measure_quality(gray, probability, mask, views, measurements, training_diameter=None):
     """What the flags are decided by: {quantity: number, or None where it is not defined}.
 
-    ``gray``: the image (H, W) that the network saw, in its own values. ``probability`` (H, W), 0 to 1. ``masks``: those of
-    two views of the image, (H, W) each. ``measurements``: of the objects. ``training_diameter``: median of the training's
-    objects, px.
+    ``gray``: the image (H, W) in its own values. ``probability`` (H, W), 0 to 1. ``mask`` (H, W) of the objects. ``views``:
+    masks of two views of the image, of any size. ``measurements``: of the objects. ``training_diameter``: median of the
+    training's objects, in px of this image.
 
     ``contrast_to_noise``: 1st to 99.8th percentile over the standard deviation of the noise (Immerkaer 1996).
     ``saturated_share`` of pixels at the highest value. ``sharpness``: log10 of the share of contrast that is finer than
-    2 px. ``doubtful_share`` of pixels in ``DOUBT``. ``disagreement``: 1 - Dice of the two masks. ``diameter_ratio``: median
+    2 px. ``doubtful_share`` of pixels in ``DOUBT``. ``disagreement``: 1 - Dice of the two views. ``diameter_ratio``: median
     equivalent diameter over the training's.
     """
     low, high = np.percentile(gray, (1, 99.8))
-    both, either = np.logical_and(*masks).sum(), sum(mask.sum() for mask in masks)
+    both, either = np.logical_and(*views).sum(), sum(view.astype(bool).sum() for view in views)
     diameter = float(measurements["equivalent_diameter"].median()) if len(measurements) else None
     return {
         "objects": len(measurements),
-        "foreground_share": float(masks[0].mean()),
+        "foreground_share": float((mask > 0).mean()),
         "contrast_to_noise": float((high - low) / max(noise(gray), 1e-9 * max(1.0, abs(high)))) if high > low else 0.0,
         "saturated_share": float((gray == gray.max()).mean()),
         "sharpness": sharpness(gray),

@@ -4,6 +4,7 @@ import base64
 import html
 import io
 from string import Template
+from urllib.parse import quote
 
 import cv2
 import imageio.v3 as iio
@@ -64,11 +65,11 @@ def page(folder, images, objects, settings, card, failed):
 
 def _image(folder, row):
     marks = [f'<span class="flag" title="{html.escape(RULES[name].text)}">{name}</span>' for name in _flags(row)]
-    name = html.escape(row["image"]) + (f", page {row['page']}" if "_p" in row["overlay"] and row["page"] else "")
+    name = html.escape(row["name"]) + (f", page {row['page']}" if row["pages"] > 1 else "")
     found = f"{row['objects']} objects" if row["objects"] != 1 else "1 object"
     reason = f"<div>{html.escape(row['explanation'])}</div>" if row["explanation"] else ""
     return (
-        f'<div class="image{" flagged" if marks else ""}"><a href="{html.escape(row["overlay"])}">'
+        f'<div class="image{" flagged" if marks else ""}"><a href="{quote(row["overlay"])}">'
         f'<img loading="lazy" alt="{name} with outlines" src="{thumbnail(folder / row["overlay"])}"></a>'
         f"<div><b>{name}</b></div><div>{found}, {100 * row['foreground_share']:.1f} % of the area</div>"
         f"<div>{''.join(marks)}</div>{reason}</div>"
@@ -82,8 +83,8 @@ def _flags(row):
 def _histograms(objects):
     if not len(objects):
         return ""
-    unit = "µm" if "equivalent_diameter_um" in objects else "px"
-    diameter = objects["equivalent_diameter_um" if unit == "µm" else "equivalent_diameter"].dropna()
+    unit = "µm" if "equivalent_diameter_um" in objects and objects["equivalent_diameter_um"].notna().all() else "px"
+    diameter = objects["equivalent_diameter_um" if unit == "µm" else "equivalent_diameter"]
     columns = {f"equivalent diameter, {unit}": diameter, "elongation": objects["elongation"]}
     drawn = io.BytesIO()
     figures_eda.histograms(columns, "Size and shape of all objects").savefig(drawn, format="png", dpi=90)
@@ -92,10 +93,9 @@ def _histograms(objects):
 
 def _made(settings, card):
     training = card["training_data"]
-    yield "network", settings["model"]
     yield "trained on", f"{training['title']}; licence: {training['licence'] or 'not stated'}"
     yield "threshold", card["threshold"]
-    yield from ((name.replace("_", " "), value) for name, value in settings.items() if name != "model" and value is not None)
+    yield from ((name.replace("_", " "), value) for name, value in settings.items() if value is not None)
 
 
 def _list(title, items):

@@ -18,11 +18,13 @@ from files import read_json
 from images import as_image, to_channels
 from measurements import measure_objects
 from metrics import foreground, to_mask
-from objects import Separation, divide
+from objects import Separation, candidates, divide
 from prediction import predict_function, predict_views, resize
 from quality import measure_quality
 
 SCALES = (0.125, 8)  # by which images are scaled at most
+LOOKED_AT = 1024  # px in height and width of an image of which must be explained why it is blank
+NEEDED = ("training", "training_data", "threshold", "scores")  # in a model card
 
 
 class Network(NamedTuple):
@@ -36,7 +38,7 @@ class Network(NamedTuple):
 class Segmentation(NamedTuple):
     """What is found in an image.
 
-    ``mask``: uint8 (H, W), 0 and 255. ``objects``: int32 (H, W), numbers of the objects, 0 background. ``probability`` of
+    ``mask``: uint8 (H, W), 255 in objects, else 0. ``objects``: int32 (H, W), their numbers, 0 background. ``probability`` of
     foreground: float32 (H, W), 0 to 1. ``measurements``: DataFrame of ``measurements.measure_objects``. ``quality``:
     dictionary of ``quality.measure_quality``, with ``scale``, the factor by which the image was enlarged for the network.
     """
@@ -60,7 +62,7 @@ def open_network(path):
         if not needed.is_file():
             raise ValueError(f"{needed}: is not there; a network is a .keras file with its model card (.json) beside it.")
     card = read_json(card_path)
-    if "training" not in card:
+    if not all(name in card for name in NEEDED):
         raise ValueError(f"{card_path}: not a model card, which train_and_predict.py writes beside each network.")
     config = Config.from_json(card["training"]["configuration"], card_path)
     if config.classes > 2:
@@ -68,79 +70,102 @@ def open_network(path):
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras, HDF5 and zip files have their own exceptions; all mean the same to the user
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path}: cannot be opened as a network ({reason}); truncated, or not written by Keras?") from error
     return Network(predict_function(model), config, card)
 
 
-def segment(image, model, *, pixel_size=None, diameter=None, views=2):
+def segment(image, model, *, pixel_size=None, diameter=None, views=2, invert=False):
     """Find the objects of an image: a Segmentation.
 
     ``image``: (H, W) or (H, W, C) of any size, 8 or 16 bits or fractions. ``model``: a Network of ``open_network``, or the
     path of its file. ``pixel_size``: µm per px, for measurements in µm. ``diameter``: expected diameter of the objects in
-    px, to which the image is scaled; "auto" takes it from a first segmentation. ``views``: 1 to 8 mirrored and turned views
-    of the image whose mean is taken. Raises ValueError for an image of other dimensions, and for pixels that are not
-    numbers.
+    px, to which the image is scaled for the network; "auto" takes it from a first look. ``views``: 1 to 8 mirrored and
+    turned views of the image whose mean is taken. ``invert``: show dark as bright to the network; intensities are measured
+    as they are. Raises ValueError for an image of other dimensions, for pixels that are not numbers, and for a diameter
+    when the model card does not say how large the training's objects were.
     """
     network = model if isinstance(model, Network) else open_network(model)
     image = np.asarray(image)
     if image.ndim not in (2, 3):
         raise ValueError(f"image: has {image.ndim} dimensions, expected (height, width) or (height, width, channels).")
-    sample = Sample("image", as_image(image, "image"), np.zeros(image.shape[:2], np.uint8))
-    if diameter == "auto":
-        first = _segment(sample, network, 1.0, pixel_size, views)
-        usual = network.card["training_data"].get("object_diameter")
-        diameter = first.quality["diameter"]
-        if not (usual and diameter) or usual["low"] <= diameter <= usual["high"]:
-            return first
-    return _segment(sample, network, scale_for(network, diameter), pixel_size, views)
-
-
-def scale_for(network, diameter):
-    """The factor that makes objects of a diameter (px) as large as those of the training; 1 for None.
-
-    Raises ValueError where the model card does not say how large those were.
-    """
+    image = as_image(image, "image")
+    sample = Sample("image", inverted(image) if invert else image, np.zeros(image.shape[:2], np.uint8))
+    scale = find_scale(sample, network, diameter) if diameter else 1.0
+    probability, masks = _predict(sample, network, scale, views)
+    how = _separation(network, probability, scale)
+    objects = divide(to_mask(probability, network.card["threshold"]), probability, how)
+    found, mask = foreground(probability), (objects > 0).astype(np.uint8)
+    gray = to_channels(image, 1)[..., 0] if image.shape[2] == 3 else image[..., 0]
+    measurements = measure_objects(objects, pixel_size, gray)
     usual = network.card["training_data"].get("object_diameter")
-    if diameter and not usual:
+    quality = measure_quality(gray, found, mask, masks, measurements, usual and usual["median"] / scale)
+    return Segmentation(mask * np.uint8(255), objects, found, measurements, quality | {"scale": scale})
+
+
+def check_diameter(network, diameter):
+    """Raise ValueError for an expected diameter when the model card does not say how large the training's objects were."""
+    if diameter and not network.card["training_data"].get("object_diameter"):
         raise ValueError("the model card does not say how large the training's objects were; leave --diameter out.")
-    return float(np.clip(usual["median"] / diameter, *SCALES)) if diameter else 1.0
 
 
-def _segment(sample, network, scale, pixel_size, views):
+def find_scale(sample, network, diameter):
+    """The factor that makes objects of a diameter (px) as large as those of the training.
+
+    For "auto" the diameter is the one that half of the found area exceeds, and 1 is returned when that is usual or nothing
+    is found. Raises ValueError where the model card does not say how large the training's objects were.
+    """
+    check_diameter(network, diameter)
+    usual = network.card["training_data"]["object_diameter"]
+    if diameter == "auto":
+        probability, _ = _predict(sample, network, 1.0, 1)
+        how = _separation(network, probability, 1.0)._replace(least_area=1)
+        areas = np.bincount(divide(to_mask(probability, network.card["threshold"]), probability, how).ravel())[1:]
+        if not len(areas):
+            return 1.0
+        areas = np.sort(areas)
+        diameter = 2 * np.sqrt(areas[np.searchsorted(areas.cumsum(), areas.sum() / 2)] / np.pi)
+        if usual["low"] <= diameter <= usual["high"]:
+            return 1.0
+    return float(np.clip(usual["median"] / diameter, *SCALES))
+
+
+def _predict(sample, network, scale, views):
+    """Mean probability (H, W, maps) of some views, and the masks (h, w) of the first and the last one."""
     config = network.config.replace(views=views)
     prepared = prepare(sample, config.channels, config.image_scale * scale)
-    threshold, probability, masks = network.card["threshold"], 0, []
-    for number, view in enumerate(predict_views(network.predict, prepared.image, prepared.limits, config)):
-        probability += view / np.float32(views)
-        if number in (0, views - 1):
-            masks.append(to_mask(view, threshold))
-    probability = resize(probability, sample.mask.shape)
-    mask = to_mask(probability, threshold)
-    how = Separation(**network.card["scores"].get("separation") or {"strength": 1.0})
-    objects, found = divide(mask, probability, how), foreground(probability)
-    gray = to_channels(sample.image, 1) if sample.image.shape[2] == 3 else sample.image
-    measurements = measure_objects(objects, pixel_size, gray[..., 0])
-    usual = network.card["training_data"].get("object_diameter") or {"median": None}
-    quality = measure_quality(gray[..., 0], found, masks, measurements, usual["median"]) | {"scale": scale}
-    return Segmentation(mask * np.uint8(255), objects, found, measurements, quality)
+    total, first = 0, None
+    for view in predict_views(network.predict, prepared.image, prepared.limits, config):
+        total += view / np.float32(views)
+        last = to_mask(view, network.card["threshold"])
+        first = last if first is None else first
+    return resize(total, sample.mask.shape), (first, last)
 
 
-def explain_blank(image, network):
-    """Why nothing was found in an image (H, W, C), and what to try: one sentence."""
-    gray = image.astype(np.float32)
-    if gray.max() == gray.min():
-        return f"Every pixel has the value {gray.max():g}: the image is empty, or the wrong channel or page was exported."
-    low, high = np.percentile(gray, (1, 99.8))
+def _separation(network, probability, scale):
+    """How the training divided objects, in px of an image that is shown to the network enlarged by ``scale``."""
+    fitted = network.card["scores"].get("separation")
+    how = Separation(**fitted) if fitted else candidates(probability, (1,))[0]
+    neck = how.strength / scale if probability.shape[-1] == 1 else how.strength
+    return Separation(neck, max(1, round(how.least_area / scale**2)))
+
+
+def explain_blank(image, network, diameter=None, invert=False):
+    """Why nothing was found in an image (H, W, C), and what to try: one sentence. Looks at the middle of large images."""
+    image = as_image(np.asarray(image), "image")
+    if image.max() == image.min():
+        return f"Every pixel has the value {image.max():g}: the image is empty, or the wrong channel or page was exported."
+    low, high = np.percentile(image, (1, 99.8))
     if low == high:
         return "Fewer than 0.2 % of the pixels differ from the background: nothing but a few bright pixels is there."
-    if segment(inverted(image), network, views=1).quality["objects"]:
-        return "In the inverted image there are objects: try --invert."
-    usual = network.card["training_data"].get("object_diameter")
-    for factor in (0.5, 2.0) if usual else ():
-        if segment(image, network, diameter=usual["median"] * factor, views=1).quality["objects"]:
-            return f"At another scale there are objects: try --diameter {usual['median'] * factor:.0f}."
-    highest = segment(image, network, views=1).probability.max()
+    middle = tuple(slice(max(0, (side - LOOKED_AT) // 2), (side + LOOKED_AT) // 2) for side in image.shape[:2])
+    image, usual = image[middle], network.card["training_data"].get("object_diameter")
+    if segment(image, network, diameter=diameter, views=1, invert=not invert).quality["objects"]:
+        return f"With dark and bright exchanged there are objects: try it {'without' if invert else 'with'} --invert."
+    for tried in (usual["median"] / 2, usual["median"] * 2) if usual and not diameter else ():
+        if segment(image, network, diameter=tried, views=1, invert=invert).quality["objects"]:
+            return f"At another scale there are objects: try --diameter {tried:.0f}."
+    highest = segment(image, network, diameter=diameter, views=1, invert=invert).probability.max()
     return (
         f"The highest probability is {highest:.2f}, the threshold {network.card['threshold']:.2f}: nothing looks like the "
         "objects of the training. Is it the right channel? Otherwise train with images of your own."
@@ -148,5 +173,5 @@ def explain_blank(image, network):
 
 
 def inverted(image):
-    """An image with dark and bright exchanged: its highest value minus it, of the same dtype."""
+    """An image (H, W, C) with dark and bright exchanged: its highest value minus it, of the same dtype."""
     return image.max() - image

@@ -34,6 +34,8 @@ def build_unet(
     Raises ValueError for a setting that no network can have.
     """
     _check(channels, classes, filters, depth, padding, dropout, upsampling)
+    if distance and classes > 2:
+        raise ValueError(f"build_unet: distance is for two classes, not for {classes}.")
     inputs = keras.Input((None, None, channels), name="image")
     x, skips = inputs, []
     for level in range(depth):

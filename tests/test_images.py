@@ -1,10 +1,12 @@
 """Image files of every depth and kind, stacks, and files that are refused by name."""
 
+import imagecodecs
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
 
+import images
 from images import as_image, binary_mask, read_image, read_pixel_size, read_planes, read_stack, to_channels
 
 RGBA = np.array([[[255, 0, 0, 255], [10, 10, 10, 255]]], np.uint8)
@@ -188,3 +190,23 @@ def test_the_pixel_size_of_ome_tiff(tmp_path, size, unit, expected):
     assert read_pixel_size(tmp_path / "a.ome.tif") == (expected and pytest.approx(expected))
     tifffile.imwrite(tmp_path / "b.ome.tif", np.zeros((9, 8), np.uint8), ome=True)
     assert read_pixel_size(tmp_path / "b.ome.tif") is None
+
+
+def test_colours_of_sixteen_bits_are_kept(tmp_path):
+    image = np.random.default_rng(0).integers(0, 4000, (9, 8, 3), dtype=np.uint16)
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(image))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), image)
+    np.testing.assert_array_equal(read_image((tmp_path / "a.png").read_bytes(), "a.png"), image)
+
+
+def test_channels_are_not_taken_for_colours(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 9, 8), np.uint8), imagej=True, metadata={"axes": "CYX"})
+    with pytest.raises(ValueError, match=r"a\.tif: holds 4 channels that are no colours"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    "text", ["<OME><BinaryOnly/></OME>", "<OME><Image><Pixels PhysicalSizeX='abc'/></Image></OME>", "<OME"]
+)
+def test_a_pixel_size_that_cannot_be_read_is_none(text):
+    assert images._ome_pixel_size(text) is None

@@ -1,5 +1,7 @@
 """A folder of images beside one of masks, numbered or binary; what does not fit is refused by name."""
 
+import zipfile
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -66,6 +68,7 @@ def test_folders_in_datasets_are_found(folder):
         ("masks/c.png", np.ones((6, 8), np.uint8), "mask without image; expected .* of the same names"),
         ("images/c.png", np.ones((6, 8), np.uint8), "image without mask; expected .* of the same names"),
         ("images/a.tif", np.ones((6, 8), np.uint8), "a second image for a; expected one of each name"),
+        ("masks/b.tif", np.ones((6, 8), np.uint8), "a second mask for b; expected one of each name"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(folder, name, values, message):
@@ -79,3 +82,19 @@ def test_a_jpeg_cannot_be_a_mask(folder):
     iio.imwrite(folder / "masks/b.jpg", np.zeros((6, 8), np.uint8))
     with pytest.raises(ValueError, match=r"b\.jpg: JPEG changes the values of a mask; save it as PNG or TIFF"):
         dsb.load(folder, cache=None)
+
+
+def test_links_other_files_and_backslashes(folder, tmp_path_factory):
+    """Folders that are links, a Thumbs.db beside the images, and a zip file packed with backslashes."""
+    expected = [sample.name for sample in dsb.load(folder, cache=None)]
+    (folder / "images/Thumbs.db").write_bytes(b"x")
+    linked = tmp_path_factory.mktemp("linked")
+    for kind in ("images", "masks"):
+        (linked / kind).symlink_to(folder / kind)
+    packed = linked / "packed.zip"
+    with zipfile.ZipFile(packed, "w") as file:
+        for path in folder.glob("*/*"):
+            file.writestr(f"{path.parent.name}\\{path.name}", path.read_bytes())
+    packed.rename(folder / "packed.zip")
+    for source in (linked, folder / "packed.zip"):
+        assert [sample.name for sample in dsb.load(source, cache=None)] == expected

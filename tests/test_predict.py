@@ -1,6 +1,7 @@
 """The command line on folders of many kinds of images: what it writes, how it resumes, what it refuses."""
 
 import re
+from urllib.parse import unquote
 
 import imageio.v3 as iio
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import tifffile
 from conftest import squares
 
+import inputs
 import predict
 from files import read_json
 
@@ -40,11 +42,14 @@ def test_every_image_gets_its_files(folder, network, tmp_path, capsys):
     expected = {
         f"{name}_{kind}.tif" for name in ("gray", "colour", "stack", "empty") for kind in ("mask", "objects", "probability")
     }
-    expected |= {f"{name}_overlay.png" for name in ("gray", "colour", "stack_p001", "stack_p002", "empty")}
+    expected |= {f"{name}_overlay.png" for name in ("gray", "colour", "empty")} | {
+        "stack_overlay_p001.png",
+        "stack_overlay_p002.png",
+    }
     expected |= {"measurements.csv", "images.csv", "report.html", "predict.json"}
     assert {path.name for path in output.iterdir() if path.is_file()} == expected
     mask, objects = (tifffile.imread(output / f"stack_{kind}.tif") for kind in ("mask", "objects"))
-    assert mask.shape == objects.shape == (2, 75, 131) and mask.dtype == np.uint8 and objects.dtype == np.uint16
+    assert mask.shape == objects.shape == (2, 75, 131) and mask.dtype == np.uint8 and objects.dtype == np.uint32
     assert set(np.unique(mask)) == {0, 255} and objects[1].max() == 2 and (objects[1] == np.roll(objects[0], 9, axis=0)).all()
     probability = tifffile.imread(output / "gray_probability.tif")
     assert probability.dtype == np.float32 and ((probability > 0.5) == (tifffile.imread(output / "gray_mask.tif") > 0)).all()
@@ -55,19 +60,17 @@ def test_the_tables_and_the_page(folder, network, tmp_path):
     output = tmp_path / "results"
     run(folder, "-o", output, "--model", network)
     objects, images = (pd.read_csv(output / f"{name}.csv") for name in ("measurements", "images"))
-    assert objects.groupby(["image", "page"]).size().to_dict() == {
-        ("colour.jpg", 1): 2, ("gray.png", 1): 2, ("stack.tif", 1): 2, ("stack.tif", 2): 2,
+    assert objects.groupby(["name", "page"]).size().to_dict() == {
+        ("colour", 1): 2, ("gray", 1): 2, ("stack", 1): 2, ("stack", 2): 2,
     }  # fmt: skip
-    stack = objects[objects["image"] == "stack.tif"]
+    stack = objects[objects["name"] == "stack"]
     assert stack["area"].tolist() == [400] * 4 and stack["area_um2"].tolist() == [100] * 4
     assert stack["mean_intensity"].tolist() == [60_000] * 4
-    images = images.set_index("image")
-    assert images.loc["gray.png", "density_per_megapixel"] == pytest.approx(2e6 / (75 * 131))
-    assert (
-        "empty" in images.loc["empty.bmp", "flags"] and "Every pixel has the value 7" in images.loc["empty.bmp", "explanation"]
-    )
+    images = images.set_index("name")
+    assert images.loc["gray", "density_per_megapixel"] == pytest.approx(2e6 / (75 * 131))
+    assert "empty" in images.loc["empty", "flags"] and "Every pixel has the value 7" in images.loc["empty", "explanation"]
     page = (output / "report.html").read_text(encoding="utf-8")
-    assert "8 objects in 5 images" in page and page.index("empty.bmp") < page.index("gray.png")
+    assert "8 objects in 5 images" in page and page.index("<b>empty</b>") < page.index("<b>gray</b>")
     assert page.count("data:image/jpeg") == 5 and not re.findall(r'src="(?!data:)', page)
     for link in re.findall(r'href="([^"]+)"', page):
         assert (output / link).is_file()
@@ -115,23 +118,90 @@ def test_resume_skips_what_is_done_and_nothing_is_overwritten(folder, network, t
 def test_names_stay_apart(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    for name in ("a/x.png", "b/x.png"):
+    for name in ("a/x.png", "b/x.png", "a/X.bmp", "a/b_x_png.png"):
         iio.imwrite(tmp_path / name, squares())
-    tifffile.imwrite(tmp_path / "a/x.tif", squares())
     tifffile.imwrite(tmp_path / "a/y.ome.tif", squares())
-    find = predict.find_images
-    assert list(find([str(tmp_path / "b")])) == ["x"]
-    assert list(find([str(tmp_path / "a")])) == ["x_png", "x_tif", "y_ome_tif"]
-    assert list(find([str(tmp_path / "a/*.ome.tif")])) == ["y"]
-    both = find([str(tmp_path / "a/x.png"), str(tmp_path / "*/x.png")])
-    assert len(both) == 2 and all(name.endswith(f"{path.parent.name}_x_png") for name, path in both.items())
+    (tmp_path / "a/link.png").symlink_to(tmp_path / "a/x.png")
+    (tmp_path / "a/folder.tif").mkdir()
+    found = inputs.find_images([str(tmp_path / "a"), str(tmp_path / "*/x.png"), str(tmp_path / "b")])
+    names = inputs.name_outputs(found, {})
+    assert {name: path.relative_to(tmp_path).as_posix() for name, path in names.items()} == {
+        "X": "a/X.bmp", "b_x_png": "a/b_x_png.png", "link": "a/link.png", "y": "a/y.ome.tif", "x_png": "b/x.png",
+    }  # fmt: skip
+    again = inputs.name_outputs(found[::-1], {name: str(path.resolve()) for name, path in names.items()})
+    assert {name: path.resolve() for name, path in again.items()} == {n: p.resolve() for n, p in names.items()}
+    assert len({name.lower() for name in names}) == len(names)
+
+
+def test_results_are_never_read_as_images(folder, network, tmp_path):
+    output = folder / "results"
+    assert run(folder, "-o", output, "--model", network) == 0
+    found = inputs.find_images([str(folder / "**/*")])
+    assert sorted(path.name for path in found) == ["colour.jpg", "empty.bmp", "gray.png", "stack.tif"]
+    with pytest.raises(ValueError, match="no image here"):
+        inputs.find_images([str(output)])
 
 
 def test_dark_objects_on_a_light_field(network, tmp_path):
+    """Intensities are those of the image, not of the inverted one."""
     iio.imwrite(tmp_path / "dark.png", 255 - squares())
-    assert run(tmp_path / "dark.png", "-o", tmp_path / "plain", "--model", network) == 0
     assert run(tmp_path / "dark.png", "-o", tmp_path / "inverted", "--model", network, "--invert") == 0
-    assert len(pd.read_csv(tmp_path / "inverted/measurements.csv")) == 2
+    table = pd.read_csv(tmp_path / "inverted/measurements.csv")
+    assert table["area"].tolist() == [400, 400] and table["mean_intensity"].tolist() == [55, 55]
+
+
+def test_a_resumed_command_with_other_images_adds_to_the_tables(folder, network, tmp_path, capsys):
+    output, other = tmp_path / "results", tmp_path / "other"
+    other.mkdir()
+    iio.imwrite(other / "gray.png", np.where(squares()[:, :60] > 50, 200, 10).astype(np.uint8))
+    run(folder / "gray.png", "-o", output, "--model", network)
+    assert run(other, "-o", output, "--model", network, "--resume") == 0
+    assert "1 images, 0 of them done before" in capsys.readouterr().out
+    table = pd.read_csv(output / "measurements.csv")
+    assert table["name"].tolist() == ["gray", "gray", "gray_png"]
+    assert pd.read_csv(output / "images.csv")["file"].tolist() == [str(folder / "gray.png"), str(other / "gray.png")]
+    iio.imwrite(folder / "gray.png", np.zeros((30, 30), np.uint8))  # a changed image is segmented anew
+    assert run(folder / "gray.png", "-o", output, "--model", network, "--resume") == 0
+    assert pd.read_csv(output / "measurements.csv")["name"].tolist() == ["gray_png"]
+    network.write_bytes(network.read_bytes() + b" ")
+    assert "was begun with another --network" in run(folder, "-o", output, "--model", network, "--resume")
+
+
+def test_a_mistyped_model_leaves_no_folder(folder, network, tmp_path):
+    assert "nowhere.keras: is not there" in run(folder, "-o", tmp_path / "results", "--model", "nowhere.keras")
+    assert run(folder, "-o", tmp_path / "results", "--model", network) == 0
+
+
+@pytest.mark.parametrize("name", ["caf\udce9.png", "a#1%2?.png", "<b>&.png"])
+def test_odd_names(network, tmp_path, name):
+    try:
+        iio.imwrite(tmp_path / name, squares())
+    except (OSError, ValueError):
+        pytest.skip("this file system has no such names")
+    assert run(tmp_path / name, "-o", tmp_path / "results", "--model", network) == 0
+    page = (tmp_path / "results/report.html").read_text(encoding="utf-8")
+    link = re.findall(r'<a href="([^"]+overlay[^"]*)"', page)[0]
+    assert (tmp_path / "results" / unquote(link)).is_file() and "<b><b>" not in page
+
+
+def test_tables_have_their_columns_when_nothing_is_found(network, tmp_path):
+    iio.imwrite(tmp_path / "empty.png", np.zeros((30, 30), np.uint8))
+    (tmp_path / "broken.png").write_bytes(b"x")
+    assert run(tmp_path / "empty.png", "-o", tmp_path / "one", "--model", network) == 0
+    assert run(tmp_path / "broken.png", "-o", tmp_path / "none", "--model", network) == 1
+    for output, rows in (("one", 1), ("none", 0)):
+        assert {"name", "area", "mean_intensity"} <= set(pd.read_csv(tmp_path / output / "measurements.csv"))
+        images = pd.read_csv(tmp_path / output / "images.csv")
+        assert len(images) == rows and {"name", "objects", "flags"} <= set(images)
+
+
+def test_one_bit_colour_and_transparency(network, tmp_path):
+    tifffile.imwrite(tmp_path / "bits.tif", squares() > 50)
+    dim = np.where(squares() > 50, 30, 5).astype(np.uint8)
+    iio.imwrite(tmp_path / "rgba.png", np.dstack([dim, dim, dim, np.full_like(dim, 255)]))
+    assert run(tmp_path / "bits.tif", tmp_path / "rgba.png", "-o", tmp_path / "results", "--model", network) == 0
+    assert len(pd.read_csv(tmp_path / "results/measurements.csv")) == 4
+    assert iio.imread(tmp_path / "results/rgba_overlay.png")[15, 15].tolist() == [255] * 3
 
 
 def test_a_channel_of_several(network, tmp_path):

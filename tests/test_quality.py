@@ -7,20 +7,18 @@ import pytest
 from measurements import measure_objects
 from quality import LIMITS, RULES, flags, measure_quality, noise, sharpness
 
-RNG = np.random.default_rng(0)
-
 
 def disc(noise=2.0, level=150.0):
     """A disc of 40 px on a dark field with noise: (image (128, 128), labels)."""
     y, x = np.mgrid[:128, :128] - 64
     labels = (y**2 + x**2 < 20**2).astype(int)
-    return 20 + level * labels + RNG.normal(0, noise, labels.shape), labels
+    return 20 + level * labels + np.random.default_rng(0).normal(0, noise, labels.shape), labels
 
 
 def quality(image, labels, probability=None, other=None, usual=40.0):
     probability = labels.astype(np.float32) if probability is None else probability
     masks = [labels > 0, labels > 0 if other is None else other]
-    return measure_quality(image, probability, masks, measure_objects(labels), usual)
+    return measure_quality(image, probability, labels > 0, masks, measure_objects(labels), usual)
 
 
 def test_a_good_image_has_no_flag():

@@ -6,7 +6,7 @@ from conftest import squares
 
 from backend import keras
 from files import read_json, write_json
-from segmentation import Segmentation, open_network, segment
+from segmentation import Segmentation, explain_blank, open_network, segment
 
 
 @pytest.mark.parametrize(("dtype", "high"), [(np.uint8, 200), (np.uint16, 60_000), (np.float32, 0.9), (np.int32, 70_000)])
@@ -47,6 +47,37 @@ def test_the_expected_diameter_scales_the_image(network):
         segment(squares(), network, diameter=10)
 
 
+def test_small_objects_are_found_when_their_diameter_is_known(network):
+    """What was too small for the training's objects counts in px of the enlarged image; "auto" finds out itself."""
+    card = read_json(network.with_suffix(".json"))
+    write_json(network.with_suffix(".json"), card | {"scores": {"separation": {"strength": 1.0, "least_area": 60}}})
+    y, x = np.mgrid[:90, :90] % 18 - 9
+    image = np.where(y**2 + x**2 < 3.5**2, 200, 10).astype(np.uint8)
+    assert segment(image, network).objects.max() == 0 and not segment(image, network).mask.any()
+    for diameter in (7, "auto"):
+        found = segment(image, network, diameter=diameter)
+        assert found.objects.max() == 25 and found.quality["scale"] > 2.5 and 0.8 < found.quality["diameter_ratio"] < 1.2
+
+
+def test_one_view_and_eight(network):
+    for views in (1, 8):
+        found = segment(squares(), network, views=views)
+        assert found.objects.max() == 2 and found.quality["disagreement"] == pytest.approx(0, abs=0.01)
+
+
+def test_why_nothing_is_found(network):
+    network = open_network(network)
+    noise = np.random.default_rng(0).normal(100, 5, (64, 64)).astype(np.float32)
+    dim = network._replace(card=network.card | {"threshold": 0.9999999})
+    assert "is 1.00, the threshold 1.00: nothing looks like" in explain_blank(noise[..., None], dim)
+    few = np.zeros((100, 100, 1), np.uint8)
+    few[3, 3] = 255
+    assert "Fewer than 0.2 % of the pixels differ" in explain_blank(few, network)
+    assert "Every pixel has the value 7" in explain_blank(np.full((9, 9, 4), 7, np.uint8), network)
+    assert "try it with --invert" in explain_blank(squares()[..., None], network)
+    assert "try it without --invert" in explain_blank(255 - squares()[..., None], network, invert=True)
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [
@@ -74,7 +105,8 @@ def test_files_that_are_no_networks_are_named(network, small, tmp_path):
     write_json(card, {"axes": "YXC"})
     with pytest.raises(ValueError, match=r"model\.json: not a model card"):
         open_network(network)
-    write_json(card, {"training": {"configuration": small.replace(classes=3).to_json()}})
+    three = {"training": {"configuration": small.replace(classes=3).to_json()}}
+    write_json(card, dict.fromkeys(("training_data", "threshold", "scores"), None) | three)
     with pytest.raises(ValueError, match=r"model\.keras: tells 3 classes apart"):
         open_network(network)
     card.unlink()

@@ -170,6 +170,8 @@ def test_a_second_map_adds_its_error_and_counts_in_no_overlap():
     alone.update_state(TRUTH, PROBABILITY)
     assert float(metric.result()) == float(alone.result())
     assert build_unet(filters=2, depth=1, distance=True).output_shape == (None, None, None, 2)
+    with pytest.raises(ValueError, match="distance is for two classes, not for 3"):
+        build_unet(classes=3, distance=True)
 
 
 def test_a_tiny_network_overfits_two_images(discs):

@@ -1,0 +1,69 @@
+"""The image files that a command line names, and a name of its own for the outputs of each."""
+
+import glob
+import itertools
+from pathlib import Path
+
+from images import IMAGE_SUFFIXES
+
+NOTE = "predict.json"  # in a folder of results, which is never read as images
+
+
+def find_images(patterns):
+    """The image files that paths, folders and patterns name, each once, in their order: [Path].
+
+    Folders are read without their subfolders; what is no image in them, and what predict.py made, is left out. Raises
+    ValueError for a path that is not there or is no image, and when there is none at all.
+    """
+    paths = []
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.is_file() and not is_image(path):
+            raise ValueError(f"{path}: not an image this program reads ({', '.join(IMAGE_SUFFIXES)}).")
+        matches = [path] if path.exists() else sorted(map(Path, glob.glob(pattern, recursive=True)))
+        if not matches:
+            raise ValueError(f"{pattern}: no such file or folder, and no file of this pattern.")
+        for match in matches:
+            paths += sorted(match.iterdir()) if match.is_dir() else [match]
+    images = {}
+    for path in paths:
+        if is_image(path) and not _is_result(path):
+            images.setdefault(path.resolve(), path)
+    if not images:
+        raise ValueError(f"{', '.join(patterns)}: no image here; this program reads {', '.join(IMAGE_SUFFIXES)}.")
+    return list(images.values())
+
+
+def is_image(path):
+    """Whether a path is a file that this program reads, by its suffix; hidden files are not."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _is_result(path):
+    return any((folder / NOTE).exists() for folder in path.resolve().parents)
+
+
+def name_outputs(paths, known):
+    """{name: path} of images: the file's name without its suffix where nothing else has it, else longer ones.
+
+    ``known``: {name: path} of an earlier command, whose images keep their names. Names differ by more than case, and are
+    valid UTF-8.
+    """
+    earlier = {path: name for name, path in known.items()}
+    taken, names = {name.lower() for name in known}, {}
+    for path in paths:
+        name = earlier.get(str(path.resolve()))
+        if name is None:
+            name = next(candidate for candidate in _names(path) if candidate.lower() not in taken)
+            taken.add(name.lower())
+        names[name] = path
+    return names
+
+
+def _names(path):
+    """a, a_tif, plate_a_tif, plate_a_tif_2, ... for plate/a.tif; .ome goes with the suffix."""
+    stem, whole = path.stem, path.name.replace(".", "_")
+    longer = f"{path.resolve().parent.name}_{whole}"
+    short = stem[: -len(".ome")] if stem.lower().endswith(".ome") else stem
+    for name in itertools.chain((short, whole, longer), (f"{longer}_{number}" for number in itertools.count(2))):
+        yield name.encode("utf-8", "replace").decode()
