@@ -14,6 +14,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import backend  # noqa: F401  (Keras starts quietly)
 import reporting
 import run_folder
 import series
