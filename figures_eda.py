@@ -1,6 +1,7 @@
 """Figures of a data set, before anything is trained: functions from arrays and tables to a matplotlib Figure."""
 
 import numpy as np
+from skimage.segmentation import find_boundaries
 
 from data import ROLES
 from figures import BLUE, GREEN, ORANGE, VERMILION, aspect, canvas, images_of, show_image, stretch
@@ -89,7 +90,8 @@ def augmentations(pairs, title, columns=5):
         above, below = axes[2 * (place // columns) : 2 * (place // columns) + 2, place % columns]
         picture = np.clip(image, 0, 1)
         above.imshow(picture if picture.shape[2] == 3 else picture[..., 0], cmap="gray", vmin=0, vmax=1)
-        below.imshow(mask > 0, cmap="gray", interpolation="nearest")
+        shown = (mask > 0) - 0.5 * find_boundaries(mask, mode="inner")  # so that touching objects are seen apart
+        below.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         above.set_title(name, fontsize=10)
     for axis in axes[-2:, (len(pairs) - 1) % columns + 1 :].flat:
         axis.set_axis_off()
