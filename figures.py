@@ -185,7 +185,9 @@ def series(table, scores, label, title):
     for axis, (name, runs) in zip(axes[0], scores.items(), strict=True):
         axis.scatter(runs["run"].map(places), runs[name], s=18, color=BLUE, alpha=0.6, linewidths=0, label="one run")
         line = "-" if table["run"].dtype.kind in "iuf" else ""  # names have no order
-        axis.plot(range(len(table)), table[name], color=VERMILION, linestyle=line, marker="_", markersize=14, label="mean")
+        several = len(runs) > len(table)  # else the mean is the run
+        mean = {"marker": "_", "markersize": 14, "label": "mean"} if several else {}
+        axis.plot(range(len(table)), table[name], color=VERMILION, linestyle=line, **mean)
         known = table[f"{name}_low"].notna().to_numpy()
         low, high = (table.loc[known, f"{name}_{end}"].astype(float) for end in ("low", "high"))
         axis.vlines(np.flatnonzero(known), low, high, color=VERMILION, linewidth=1.5)
@@ -194,7 +196,8 @@ def series(table, scores, label, title):
         axis.set_xticks(range(len(table)), names, rotation=30 * crowded, ha="right" if crowded else "center")
         axis.set(xlabel=label.replace("_", " "), ylabel=name.replace("_", " "))
         axis.grid(alpha=0.3)
-        axis.legend(frameon=False)
+        if several:
+            axis.legend(frameon=False)
     return figure
 
 
