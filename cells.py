@@ -22,7 +22,7 @@ from config import Config
 from data import Measured, evenly
 from matching import match_all, mean_seg, object_scores
 from measurements import agreement, measure_objects
-from objects import divide, fit_separation
+from objects import divide_all, fit_separation
 
 TITLE = "Low-contrast cells"
 LICENCE = ctc.LICENCE
@@ -106,7 +106,7 @@ def measure(choose, report, _unlabelled, config, title=TITLE):
     0.5.
     """
     how = fit_separation(choose, mean_seg)
-    objects = [divide(*pair, how) for pair in zip(report.masks, report.probabilities, strict=True)]
+    objects = divide_all(report, how)
     matches = match_all(report.samples, objects)
     kinds = pd.DataFrame(
         [

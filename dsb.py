@@ -27,7 +27,7 @@ from data import Measured, Sample, evenly
 from files import written_whole
 from matching import detection_table, mean_average_precision, pooled_detection
 from metrics import bootstrap_interval
-from objects import divide, fit_separation
+from objects import divide_all, fit_separation
 from pairs import find_pairs, read_pair
 
 TITLE = "DSB 2018 nuclei"
@@ -107,10 +107,10 @@ def split(samples, config):
 def measure(choose, report, _unlabelled, _config, title=TITLE):
     """Separate nuclei and how well they are found: in the mean per image, per cluster, and all nuclei together.
 
-    How touching ones are divided is fitted on the choose set, by ``map``.
+    How touching ones are divided is fitted on the choose set, by ``map``, whose value there is ``choose_map``.
     """
     how = fit_separation(choose, mean_average_precision, len(choose.samples))
-    objects = [divide(*pair, how) for pair in zip(report.masks, report.probabilities, strict=True)]
+    objects = divide_all(report, how)
     table = detection_table(report.samples, objects)
     scores = {name: float(table[name].mean()) for name in ("map", "ap50")}
     scores["map_interval"] = bootstrap_interval(table["map"], table["group"])
@@ -120,6 +120,7 @@ def measure(choose, report, _unlabelled, _config, title=TITLE):
     if len(fluorescent):
         scores |= {f"{name}_fluorescence": float(fluorescent[name].mean()) for name in ("map", "ap50")}
         scores["ap50_fluorescence_pooled"] = pooled_detection(fluorescent)["ap50"]
+    scores["choose_map"] = mean_average_precision(choose.samples, divide_all(choose, how))
     scores["separation"] = how._asdict()
     clusters = table.groupby("stratum").agg(
         images=("name", "size"), objects=("objects", "sum"), map=("map", "mean"), ap50=("ap50", "mean"),

@@ -9,7 +9,7 @@ from skimage.morphology import local_minima, reconstruction, remove_small_holes
 from skimage.segmentation import watershed
 from tqdm import tqdm
 
-from data import evenly
+from data import Predicted, evenly
 
 NECKS = (0.5, 1.0, 2.0, 3.0, 5.0)  # px
 SEEDS = (0.5, 0.7, 0.3, 0.8, 0.9, 0.95)  # of equally good ones the first is taken
@@ -34,6 +34,11 @@ def divide(mask, probability, how):
     if probability.shape[-1] > 1:
         return separate_by_seeds(mask, probability[..., 1], how.strength, how.least_area)
     return separate(mask, how.strength, how.least_area)
+
+
+def divide_all(predicted, how):
+    """The numbered objects of every image of a Predicted set: [int32 (H, W)]."""
+    return [divide(mask, probability, how) for mask, probability in zip(predicted.masks, predicted.probabilities, strict=True)]
 
 
 def separate(mask, neck=1.0, least_area=1):
@@ -101,13 +106,13 @@ def fit_separation(choose, score, most=FITTED_ON):
     Tried are necks or seeds, and three least areas, shares of the true objects' median area. ``score``: a function of
     samples and label images, as ``matching.mean_seg``; higher is better.
     """
-    samples, probabilities, masks = (evenly(part, most) for part in choose)
-    areas = np.concatenate([np.bincount(sample.mask.ravel())[1:] for sample in samples])
+    choose = Predicted(*(evenly(part, most) for part in choose))
+    areas = np.concatenate([np.bincount(sample.mask.ravel())[1:] for sample in choose.samples])
     median = np.median(areas[areas > 0]) if areas.any() else 1
-    tried = candidates(probabilities[0], [max(1, round(share * median)) for share in LEAST_AREAS])
+    tried = candidates(choose.probabilities[0], [max(1, round(share * median)) for share in LEAST_AREAS])
 
     def scored(how):
-        return score(samples, [divide(*pair, how) for pair in zip(masks, probabilities, strict=True)])
+        return score(choose.samples, divide_all(choose, how))
 
     return max(tqdm(tried, desc="Fitting the separation", unit="setting", disable=None), key=scored)
 
