@@ -53,10 +53,3 @@ def network(small, tmp_path):
     card = {"threshold": 0.5, "scores": {}, "training": {"configuration": small.to_json()}, "training_data": data}
     write_json(tmp_path / "model.json", card)
     return tmp_path / "model.keras"
-
-
-def squares(dtype=np.uint8, high=200):
-    """Two bright squares of 20 px on a dark field, odd sides."""
-    image = np.full((75, 131), 10, dtype)
-    image[5:25, 5:25], image[40:60, 100:120] = high, high
-    return image

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from conftest import squares
+from drawn import squares
 
 import inputs
 import predict

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import squares
+from drawn import squares
 
 from backend import keras
 from files import read_json, write_json
