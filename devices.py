@@ -48,6 +48,7 @@ def _torch_gpus():
     return [f"cuda:{i}" for i in range(torch.cuda.device_count())][:1]
 
 
+POLICIES = {"bfloat16": "mixed_bfloat16", "float32": "float32"}
 _BACKENDS = {"tensorflow": _tensorflow_gpus, "jax": _jax_gpus, "torch": _torch_gpus}
 
 
@@ -78,10 +79,31 @@ def for_replicas(config, replicas):
 
 def set_precision(precision, gpus):
     """Set Keras' compute precision and return its name; weights, last activation and loss stay float32."""
-    if precision == "auto":
-        precision = "bfloat16" if (_gpus_have_bfloat16() if gpus else _cpu_has_bfloat16()) else "float32"
-    keras.mixed_precision.set_global_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+    precision = fast_precision(gpus) if precision == "auto" else precision
+    keras.mixed_precision.set_global_policy(POLICIES[precision])
     return precision
+
+
+def fast_precision(gpus):
+    """The precision in which this machine computes fastest: "bfloat16" where the hardware has it, else "float32"."""
+    return "bfloat16" if (_gpus_have_bfloat16() if gpus else _cpu_has_bfloat16()) else "float32"
+
+
+def in_precision(model, precision):
+    """The same network, with the same float32 weights, that computes in another precision; its output stays float32.
+
+    A saved network remembers the precision of the machine that trained it, which may be slow on this one.
+    """
+    last = {output._keras_history.operation.name for output in model.outputs}
+
+    def renew(layer):
+        policy = "float32" if layer.name in last else POLICIES[precision]
+        return type(layer).from_config(layer.get_config() | {"dtype": policy})
+
+    plain = keras.Model(model.inputs, model.outputs, name=model.name)  # without loss and optimiser
+    copy = keras.models.clone_model(plain, clone_function=renew)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def _cpu_has_bfloat16(cpuinfo=Path("/proc/cpuinfo")):

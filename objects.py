@@ -111,8 +111,18 @@ def fit_separation(choose, score, most=FITTED_ON):
     median = np.median(areas[areas > 0]) if areas.any() else 1
     tried = candidates(choose.probabilities[0], [max(1, round(share * median)) for share in LEAST_AREAS])
 
+    at_necks, whole = choose.probabilities[0].shape[-1] == 1, {}
+
+    def divided(how):
+        if not at_necks:
+            return divide_all(choose, how)
+        if how.strength not in whole:  # small objects are dropped afterwards: each neck is looked for once
+            whole.clear()
+            whole[how.strength] = divide_all(choose, Separation(how.strength))
+        return [_drop_small(labels, how.least_area) for labels in whole[how.strength]]
+
     def scored(how):
-        return score(choose.samples, divide_all(choose, how))
+        return score(choose.samples, divided(how))
 
     return max(tqdm(tried, desc="Fitting the separation", unit="setting", disable=None), key=scored)
 

@@ -14,6 +14,7 @@ import pandas as pd
 from backend import keras
 from config import Config
 from data import Sample, prepare
+from devices import fast_precision, in_precision, list_gpus
 from files import read_json
 from images import as_image, to_channels
 from measurements import measure_objects
@@ -72,6 +73,7 @@ def open_network(path):
     except Exception as error:  # Keras, HDF5 and zip files have their own exceptions; all mean the same to the user
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path}: cannot be opened as a network ({reason}); truncated, or not written by Keras?") from error
+    model = in_precision(model, fast_precision(list_gpus("auto")))
     return Network(predict_function(model), config, card)
 
 

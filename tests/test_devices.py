@@ -1,9 +1,12 @@
 """Devices and precision: what there is, what is refused, equal shares for replicas."""
 
+import numpy as np
 import pytest
 
 import devices
+from backend import keras
 from config import Config
+from training import compiled_unet
 
 
 def test_batches_divide_by_the_number_of_replicas(capsys):
@@ -26,3 +29,20 @@ def test_a_gpu_that_is_not_there_is_refused():
     assert devices.list_gpus("cpu") == []
     with pytest.raises(ValueError, match="--device gpu, but .* finds no GPU here"):
         devices.list_gpus("gpu")
+
+
+@pytest.mark.parametrize("before", ["bfloat16", "float32"])
+def test_a_network_in_another_precision_is_the_same(before, small):
+    usual = keras.config.dtype_policy()
+    try:
+        devices.set_precision(before, [])
+        model = compiled_unet(small)
+    finally:
+        keras.config.set_dtype_policy(usual)
+    after = {"bfloat16": "float32", "float32": "bfloat16"}[before]
+    copy = devices.in_precision(model, after)
+    assert copy.get_layer("bottom_conv1").compute_dtype == after and copy.get_layer("probability").compute_dtype == "float32"
+    assert {weight.dtype for weight in copy.weights if weight.dtype != "uint32"} == {"float32"}  # uint32: dropout's seed
+    image = np.random.default_rng(0).normal(size=(1, 16, 16, 1)).astype(np.float32)
+    np.testing.assert_allclose(copy(image), model(image), atol=0.05)
+    assert keras.config.dtype_policy() == usual
