@@ -1,0 +1,116 @@
+"""Make a network to ship of a finished run: weights/<name>.keras and its model card, with what the flags are worth.
+
+python weights/make.py runs/dsb/<run> nuclei
+"""
+
+import argparse
+import shutil
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import quality
+import run_folder
+from files import read_json, write_json, write_text, written_whole
+from metrics import count_pixels, pixel_scores
+from results.collect import machine, markdown
+from segmentation import open_network, segment
+
+BAD = 0.8  # Dice below which a segmentation is better not trusted
+LEAST_GAIN = 0.3  # of bad images flagged over good ones flagged, for a limit to be fitted
+NOT_FOR = (
+    "diagnosis of patients; nuclei in three dimensions; counting where nuclei lie upon each other; images whose report.html "
+    "shows wrong outlines"
+)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("name", help="what the network finds: nuclei")
+    options = parser.parse_args()
+    target = Path(__file__).parent / f"{options.name}.keras"
+    choose, report = look_at_both(options.run)
+    limits = fit_limits(choose)
+    worth = worth_of_flags(report, limits)
+    card = read_json(options.run / "model.json")
+    card |= {"not_for": NOT_FOR, "quality_limits": limits, "flags": worth.to_dict("records")}
+    with written_whole(target) as temporary:
+        shutil.copy(options.run / "model.keras", temporary)
+    write_json(target.with_suffix(".json"), card)
+    write_text(target.with_suffix(".md"), "\n".join(readable(options, card, worth)) + "\n")
+
+
+def look_at_both(run):
+    """Quality and Dice of every image of the choose and the report set: two DataFrames."""
+    config, network = run_folder.read_config(run), open_network(run / "model.keras")
+    recipe = import_module(config.recipe)
+    split = recipe.split(recipe.load(Path(read_json(run / "config.json")["source"])), config)
+    return [pd.DataFrame([look_at(sample, network) for sample in tqdm(part)]) for part in (split.choose, split.report)]
+
+
+def look_at(sample, network):
+    """Quality and Dice of one sample, as a dictionary."""
+    found = segment(sample.image, network)
+    return {"name": sample.name, **found.quality, "dice": pixel_scores(count_pixels(sample.mask, found.mask))["dice"]}
+
+
+def fit_limits(table):
+    """The limits that best tell images with a bad Dice from the others, where any does; else the usual ones."""
+    bad, limits = table["dice"] < BAD, dict(quality.LIMITS)
+    for name, (quantity, below, _) in quality.RULES.items():
+        values = pd.to_numeric(table[quantity])
+        tried = np.unique(values.dropna())
+        if name == "empty" or not bad.any() or bad.all() or len(tried) < 2:
+            continue
+        middles = (tried[1:] + tried[:-1]) / 2
+        flagged = [(values < limit) if below else (values > limit) for limit in middles]
+        gains = [part[bad].mean() - part[~bad].mean() for part in flagged]
+        if max(gains) >= LEAST_GAIN:
+            limits[name] = float(middles[int(np.argmax(gains))])
+    return limits
+
+
+def worth_of_flags(table, limits):
+    """How many images each flag marks, and the Dice of those and of the others: DataFrame."""
+    marked = table.astype(object).where(table.notna(), None).apply(lambda row: quality.flags(row, limits), axis=1)
+    rows = []
+    for name in [*quality.RULES, "any flag"]:
+        flagged = marked.map(bool) if name == "any flag" else marked.map(lambda names, name=name: name in names)
+        rows.append(
+            {
+                "flag": name,
+                "limit": limits.get(name),
+                "images": int(flagged.sum()),
+                f"with Dice below {BAD}": int((table.loc[flagged, "dice"] < BAD).sum()),
+                "mean Dice of these": float(table.loc[flagged, "dice"].mean()) if flagged.any() else None,
+                "of the others": float(table.loc[~flagged, "dice"].mean()) if not flagged.all() else None,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def readable(options, card, worth):
+    """The model card for people, as lines of Markdown."""
+    data, scores = card["training_data"], card["scores"]
+    low, high = scores["dice"]["mean_interval"]
+    return [
+        f"# {options.name}.keras", "",
+        f"Trained on {data['title']}, licence {data['licence']}. {machine(options.run)}", "",
+        f"Report set, {scores['images']} images of {scores['groups']} photographs: mean Dice {scores['dice']['mean']:.3f} "
+        f"(95 % {low:.3f} to {high:.3f}), mean average precision over IoU 0.5 to 0.95 {scores['map']:.3f}, at 0.5 "
+        f"{scores['ap50']:.3f}. Per cluster:", "", markdown(pd.DataFrame(scores["clusters"])), "",
+        f"Not for: {card['not_for']}.", "",
+        "What the flags of `predict.py` are worth: limits fitted on the choose set, counted on the report set, of which "
+        f"{int(worth.iloc[-1, 3])} flagged images have a Dice below {BAD}:", "", markdown(worth), "",
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
