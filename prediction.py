@@ -63,9 +63,14 @@ def predict_function(model):
     The layers are wrapped anew: a model made for several GPUs would give every replica the whole batch.
     """
     plain = keras.Model(model.inputs, model.outputs)
-    if keras.backend.backend() == "tensorflow":
-        plain.jit_compile = False  # XLA would compile once more for every size; a plain graph serves all
-    return lambda batch: np.asarray(plain.predict_on_batch(batch), np.float32)
+    if keras.backend.backend() != "tensorflow":
+        return lambda batch: np.asarray(plain.predict_on_batch(batch), np.float32)
+    import tensorflow as tf
+
+    # One graph for every size: predict_on_batch would trace a new one for many of them, and warn of it.
+    signature = [tf.TensorSpec((None, None, None, model.input_shape[-1]), tf.float32)]
+    compiled = tf.function(lambda batch: plain(batch, training=False), input_signature=signature)
+    return lambda batch: np.asarray(compiled(np.asarray(batch, np.float32)), np.float32)
 
 
 def check_prediction_tile(config):
