@@ -50,6 +50,8 @@ def separate(mask, neck=1.0, least_area=1):
 
     def divide_one(_window, piece):
         depth = ndimage.distance_transform_edt(np.pad(piece, 1))[1:-1, 1:-1]  # what the image's edge cuts off ends there
+        if depth.max() < 1 + neck:  # a place between two parts is at least 1 px deep: there cannot be two
+            return piece
         depth[~piece] = -neck - 1  # every object, however thin, has a seed
         return watershed(-depth, basins(-depth, neck), mask=piece)
 
