@@ -80,6 +80,6 @@ def open_archive(source):
     raise ValueError(f"{source}: no such folder or zip file.")
 
 
-def digest(text):
-    """Sixteen hexadecimal digits that change with the text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def digest(content):
+    """Sixteen hexadecimal digits that change with a text or with bytes."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:16]

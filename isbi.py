@@ -4,7 +4,7 @@ Source    ISBI 2012 segmentation challenge, Drosophila larva ventral nerve cord,
           (Arganda-Carreras et al. 2015)
 Command   python train_and_predict.py isbi --data isbi2012 --hold-out all
 Hardware  2 cores of an AMD EPYC with AVX512-BF16, no GPU, bfloat16
-Time      11 minutes of training for each of the five blocks; simulated images 47 seconds in all
+Time      9 to 12 minutes of training for each of the five blocks; simulated images 47 seconds in all
 Score     five blocks of slices, each held out in turn, best over thresholds: V_rand 0.972 (standard deviation 0.012, lowest
           0.961), V_info 0.983; at the threshold fitted on other slices V_rand 0.969; results/isbi. Simulated images: V_rand
           0.994

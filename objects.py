@@ -90,7 +90,7 @@ def _divide_pieces(mask, divide_one):
     """Number what ``divide_one`` makes of every connected piece of a mask (H, W): int32.
 
     ``divide_one``: (window of the piece in the image, piece (h, w) bool) -> numbers of its parts (h, w). One piece after
-    the other, so that an image of any size needs the memory of its largest piece.
+    the other: beyond the labels of the image, the memory is that of the largest piece.
     """
     labels, count = ndimage.label(mask)
     for number, window in enumerate(ndimage.find_objects(labels), 1):

@@ -1,7 +1,6 @@
 """What ``predict.py`` leaves: files of every image, written whole, and the tables and the page of all together."""
 
 import contextlib
-import hashlib
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -42,12 +41,6 @@ def begin(folder, settings, names, resume):
         raise ValueError(f"{folder}: holds other files; choose an empty or a new folder with -o.")
     images = known | {name: str(path.resolve()) for name, path in names.items()}
     write_json(note, {"settings": settings, "images": images})
-
-
-def digest(path):
-    """A text that changes with a file's content."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def is_done(folder, name, path):

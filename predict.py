@@ -1,9 +1,8 @@
 """Segment images of your own with a trained network: masks, separate objects, measurements, a report. No training.
 
-python predict.py my_images                                    every image of a folder
-python predict.py a.tif "plate1/*.png" -o results              files and patterns, into a folder of your choice
-python predict.py my_images --model runs/dsb/<run>/model.keras with a network that you trained
-python predict.py my_images -o results --resume                go on after an interruption
+python predict.py my_images --model runs/dsb/<run>/model.keras     every image of a folder
+python predict.py a.tif "plate1/*.png" -o results --model ...      files and patterns, into a folder of your choice
+python predict.py my_images -o results --resume --model ...        go on after an interruption
 """
 
 import argparse
@@ -15,11 +14,11 @@ from tqdm import tqdm
 
 import inputs
 import outputs
+from archives import digest
 from files import NotWrittenError
 from images import read_pixel_size, read_planes
 
 SETTINGS = ("channel", "pixel_size", "diameter", "views", "invert", "probability")  # that all results of a folder share
-MODEL = Path(__file__).parent / "weights" / "nuclei.keras"
 
 
 def main(arguments=None):
@@ -44,7 +43,7 @@ def predict(options):
     network = open_network(options.model)
     check_diameter(network, options.diameter)
     names = inputs.name_outputs(paths, outputs.known_images(folder))
-    settings = {name: getattr(options, name) for name in SETTINGS} | {"network": outputs.digest(options.model)}
+    settings = {name: getattr(options, name) for name in SETTINGS} | {"network": digest(Path(options.model).read_bytes())}
     outputs.begin(folder, settings, names, options.resume)
     to_do = {name: path for name, path in names.items() if not outputs.is_done(folder, name, path)}
     print(f"{len(names)} images, {len(names) - len(to_do)} of them done before; results go to {folder}")
@@ -102,8 +101,8 @@ def parse_command_line(arguments):
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGES", help="image files, folders, or patterns in quotation marks")
     add("-o", "--output", default="predictions", metavar="FOLDER", help="where results go (default: %(default)s)")
-    add("--model", default=str(MODEL), help="the network, a .keras file with its model card (.json) beside it "
-        "(default: the nuclei network of this repository)")  # fmt: skip
+    add("--model", required=True, metavar="FILE", help="the network: model.keras of a run of train_and_predict.py, with its "
+        "model card (model.json) beside it")  # fmt: skip
     add("--channel", type=int, help="of an image with several channels the one that shows the objects, from 1")
     add("--invert", action="store_true", help="exchange dark and bright first")
     add("--diameter", type=_diameter, metavar="PX", help="expected diameter of the objects in px, to scale the image by; "

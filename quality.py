@@ -28,10 +28,10 @@ RULES = {
     "small objects": Rule("diameter_ratio", True, "objects are smaller than those of the training: try --diameter"),
     "large objects": Rule("diameter_ratio", False, "objects are larger than those of the training: try --diameter"),
 }
-LIMITS = {
+LIMITS = {  # guesses, until weights/make.py fits those of a network on its choose set
     "empty": 1,
     "almost full": 0.9,
-    "low contrast": 7.0,  # noise alone has 5.2
+    "low contrast": 7.0,  # Gaussian noise alone has 2.33 + 2.88
     "saturated": 0.02,
     "blurred": -1.6,
     "in doubt": 0.1,
