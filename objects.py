@@ -12,14 +12,19 @@ from tqdm import tqdm
 from data import Predicted, evenly
 
 NECKS = (0.5, 1.0, 2.0, 3.0, 5.0)  # px
+DEPTHS = (0.15, 0.1, 0.2, 0.3, 0.06)  # of an object's own depth
 SEEDS = (0.5, 0.7, 0.3, 0.8, 0.9, 0.95)  # of equally good ones the first is taken
 LEAST_AREAS = (0.05, 0.1, 0.2)  # shares of the median area
 CORNERS_TOUCH = np.ones((3, 3))
+SMOOTHING = 0.7  # px, of depths that a network predicts
 FITTED_ON = 12  # images; more do not change what is chosen, and take minutes
 
 
 class Separation(NamedTuple):
-    """How masks become objects: the neck (px), or the seed's value where the network knows edges; smallest area (px)."""
+    """How masks become objects, and the smallest area (px).
+
+    ``strength``: the neck (px); where the network knows depths, what takes its place; where it knows edges, the seed's value.
+    """
 
     strength: float
     least_area: int = 1
@@ -28,12 +33,12 @@ class Separation(NamedTuple):
 def divide(mask, probability, how):
     """Number the objects of a mask (H, W): int32 (H, W), 0 background.
 
-    ``probability``: (H, W, maps) of ``unet.build_unet``, of which the second is high off an object's edge, by a border
-    class or by the distance from it; where there is none, objects are divided at necks.
+    ``probability``: (H, W, maps) of ``unet.build_unet``: foreground; foreground and depth; or background, inside and border.
     """
-    if probability.shape[-1] > 1:
+    if probability.shape[-1] > 2:
         return separate_by_seeds(mask, probability[..., 1], how.strength, how.least_area)
-    return separate(mask, how.strength, how.least_area)
+    depth = ndimage.gaussian_filter(probability[..., 1], SMOOTHING) if probability.shape[-1] == 2 else None
+    return separate(mask, how.strength, how.least_area, depth)
 
 
 def divide_all(predicted, how):
@@ -41,19 +46,23 @@ def divide_all(predicted, how):
     return [divide(mask, probability, how) for mask, probability in zip(predicted.masks, predicted.probabilities, strict=True)]
 
 
-def separate(mask, neck=1.0, least_area=1):
+def separate(mask, neck=1.0, least_area=1, depth=None):
     """Number the objects of a mask (H, W): int32, 0 is background.
 
-    A watershed on the distance from the background (Vincent and Soille 1991): two parts become two objects when each
-    is at least ``neck`` px deeper than the narrowest place between them. Objects below ``least_area`` px are dropped.
+    A watershed on the distance from the background (Vincent and Soille 1991), or on ``depth`` (H, W) where a network has
+    learned it: two parts become two objects when each is at least ``neck`` deeper than the shallowest place between them,
+    in px or in the unit of ``depth``. Objects below ``least_area`` px are dropped.
     """
 
-    def divide_one(_window, piece):
-        depth = ndimage.distance_transform_edt(np.pad(piece, 1))[1:-1, 1:-1]  # what the image's edge cuts off ends there
-        if depth.max() < 1 + neck:  # a place between two parts is at least 1 px deep: there cannot be two
+    def divide_one(window, piece):
+        if depth is None:  # what the image's edge cuts off ends there
+            surface = -ndimage.distance_transform_edt(np.pad(piece, 1))[1:-1, 1:-1]
+        else:
+            surface = -depth[window].astype(np.float64)
+        if np.ptp(surface[piece]) < neck:  # there cannot be two parts
             return piece
-        depth[~piece] = -neck - 1  # every object, however thin, has a seed
-        return watershed(-depth, basins(-depth, neck), mask=piece)
+        surface[~piece] = neck + 1  # every object, however thin, has a seed
+        return watershed(surface, basins(surface, neck), mask=piece)
 
     return _drop_small(_divide_pieces(mask > 0, divide_one), least_area)
 
@@ -105,7 +114,7 @@ def _divide_pieces(mask, divide_one):
 def fit_separation(choose, score, most=FITTED_ON):
     """The Separation with the best ``score`` on at most so many images of a Predicted choose set.
 
-    Tried are necks or seeds, and three least areas, shares of the true objects' median area. ``score``: a function of
+    Tried are strengths, and three least areas, shares of the true objects' median area. ``score``: a function of
     samples and label images, as ``matching.mean_seg``; higher is better.
     """
     choose = Predicted(*(evenly(part, most) for part in choose))
@@ -113,12 +122,12 @@ def fit_separation(choose, score, most=FITTED_ON):
     median = np.median(areas[areas > 0]) if areas.any() else 1
     tried = candidates(choose.probabilities[0], [max(1, round(share * median)) for share in LEAST_AREAS])
 
-    at_necks, whole = choose.probabilities[0].shape[-1] == 1, {}
+    at_seeds, whole = choose.probabilities[0].shape[-1] > 2, {}
 
     def divided(how):
-        if not at_necks:
+        if at_seeds:
             return divide_all(choose, how)
-        if how.strength not in whole:  # small objects are dropped afterwards: each neck is looked for once
+        if how.strength not in whole:  # small objects are dropped afterwards: each strength is looked for once
             whole.clear()
             whole[how.strength] = divide_all(choose, Separation(how.strength))
         return [_drop_small(labels, how.least_area) for labels in whole[how.strength]]
@@ -131,7 +140,7 @@ def fit_separation(choose, score, most=FITTED_ON):
 
 def candidates(probability, least_areas):
     """The Separations to try for a network that gives such a probability (H, W, maps)."""
-    strengths = SEEDS if probability.shape[-1] > 1 else NECKS
+    strengths = {1: NECKS, 2: DEPTHS}.get(probability.shape[-1], SEEDS)
     return [Separation(strength, area) for strength, area in itertools.product(strengths, least_areas)]
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from data import Predicted, Sample
 from matching import mean_seg
-from objects import NECKS, divide, fit_separation, separate, separate_by_seeds
+from objects import DEPTHS, NECKS, divide, fit_separation, separate, separate_by_seeds
 
 
 def discs(*centres, radius=12, shape=(80, 120)):
@@ -90,3 +90,29 @@ def test_pieces_that_meet_at_a_corner_both_stay():
     inside[14:, 14:] *= 0.2  # below the seed
     labels = separate_by_seeds(mask, inside, seed=0.5)
     assert ((labels > 0) == mask).all() and labels.max() == 2
+
+
+def depth_of_pair(valley):
+    """Two squares that touch, as depths: 1 in the middle of each, ``valley`` where they meet, 0 at the edge of both."""
+    mask, _ = touching_pair()
+    depth = np.where(mask, 0.2, 0.0)
+    depth[10:20, 15:45] = valley
+    depth[10:20, 15:25] = depth[10:20, 35:45] = 1.0
+    return mask, depth
+
+
+@pytest.mark.parametrize(("valley", "expected"), [(0.5, 2), (0.89, 2), (0.92, 1)])
+def test_depths_of_a_network_divide_what_touches(valley, expected):
+    mask, depth = depth_of_pair(valley)
+    labels = separate(mask, neck=0.1, depth=depth)
+    assert labels.max() == expected and ((labels > 0) == mask).all()
+
+
+def test_depths_are_used_where_the_network_gives_two_maps():
+    mask, depth = depth_of_pair(0.5)
+    how = fit_separation(
+        Predicted([Sample("a", np.zeros((*mask.shape, 1), np.uint8), separate(mask, 0.1, depth=depth))],
+                  [np.stack([mask, depth], axis=-1).astype(np.float32)], [mask]), mean_seg,
+    )  # fmt: skip
+    assert how.strength in DEPTHS
+    assert divide(mask, np.stack([mask, depth], axis=-1).astype(np.float32), how).max() == 2
