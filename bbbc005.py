@@ -190,6 +190,17 @@ def count_errors(table):
     )
 
 
+def worst_counts(samples, table):
+    """The most miscounted image of every focus level and stain: {"F48 w2, 60 counted of 100": Sample}.
+
+    ``table``: as ``count_table`` has it, also when it was read from its file.
+    """
+    of = {parse_name(sample.name): sample for sample in samples}
+    worst = table.loc[table["error"].abs().groupby([table["focus"], table["stain"]]).idxmax()]
+    named = [(Name(*row[list(Name._fields)]), row["counted"]) for _, row in worst.iterrows()]
+    return {f"F{name.focus} w{name.stain}, {counted} counted of {name.count}": of[name] for name, counted in named}
+
+
 def _files(source, kind):
     """{file name: path} of the TIFFs in one of the set's two folders; names are checked."""
     folder = Path(source) / kind

@@ -99,7 +99,7 @@ def augmentations(pairs, title, columns=5):
 
 
 def pairs(images, matches, title):
-    """Pairs of images that leak, side by side or one above the other as they join; ``matches``: as ``leaks.Match``."""
+    """Pairs of images that leak, one beside or below the other as they join; ``matches``: at least one ``leaks.Match``."""
     figure, axes = canvas(1, len(matches), 3.2 * len(matches), 3.6, title, pictures=True)
     for axis, match in zip(axes[0], matches, strict=True):
         first, second = stretch(images[match.first]), stretch(images[match.second])
@@ -107,14 +107,20 @@ def pairs(images, matches, title):
         show_image(axis, np.concatenate([first, second], axis=along))
         line = axis.axhline if along == 0 else axis.axvline
         line(first.shape[along] - 0.5, color=VERMILION, linewidth=1)
-        axis.set(title=f"{match.kind}, correlation {match.correlation:.2f}", xticks=[], yticks=[])
+        kind = "near-duplicates" if match.kind == "duplicate" else match.kind
+        axis.set(title=f"{kind}, correlation {match.correlation:.2f}", xticks=[], yticks=[])
     return figure
 
 
-def side_by_side(pictures, title):
+def side_by_side(pictures, title, columns=3):
     """Pictures {name: (H, W, C) in 0 to 1} beside each other, all on the same scale."""
-    figure, axes = canvas(1, len(pictures), 4 * len(pictures), 4.4, title, pictures=True)
-    for axis, (name, picture) in zip(axes[0], pictures.items(), strict=True):
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    height = rows * (4 * aspect(list(pictures.values())) + 0.3) + 0.4
+    figure, axes = canvas(rows, columns, 4 * columns, height, title, pictures=True)
+    for axis in axes.flat[len(pictures) :]:
+        axis.set_axis_off()
+    for axis, (name, picture) in zip(axes.flat, pictures.items(), strict=False):
         axis.imshow(np.clip(picture, 0, 1), cmap="gray", vmin=0, vmax=1)
         axis.set_title(name)
     return figure

@@ -100,7 +100,12 @@ def split(samples, config):
     blocks = [number for number, part in enumerate(np.array_split(range(len(samples)), BLOCKS), 1) for _ in part]
     grouped = splits.with_groups(samples, blocks, blocks)
     parts = splits.hold_out(grouped, list(map(str, blocks)), config.hold_out)
-    return splits.leave_gap(parts, lambda sample: ("volume", int(sample.name.split("_")[1])), GAP)
+    return splits.leave_gap(parts, place, GAP)
+
+
+def place(sample):
+    """Where a slice lies: ("volume", its number)."""
+    return "volume", int(sample.name.split("_")[1])
 
 
 def measure(choose, report, unlabelled, config, title=TITLE):

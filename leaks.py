@@ -12,6 +12,8 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from data import evenly
+
 LEAST_CORRELATION = 0.5  # of the two borders; below, nothing is said about them
 SMOOTH_SEAM = 1.5  # a seam up to this many times as rough as the images' own steps is a true one ...
 ROUGH_SEAM = 2.0  # ... and up to this many (uneven light) if no other border comes near in correlation
@@ -40,6 +42,12 @@ def leak_groups(images):
     pairs = np.array([(match.first, match.second) for match in matches], int).reshape(-1, 2)
     graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(gray), len(gray)))
     return connected_components(graph, directed=False)[1], matches
+
+
+def examples(matches, count=2):
+    """At most ``count`` matches of every kind, from the highest correlation to the lowest: list."""
+    kinds = [[match for match in matches if match.kind == kind] for kind in ("right", "below", "duplicate")]
+    return [match for members in kinds for match in evenly(sorted(members, key=lambda match: -match.correlation), count)]
 
 
 def find_matches(gray):

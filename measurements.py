@@ -5,8 +5,10 @@ import pandas as pd
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 from skimage.measure import regionprops
+from tqdm import tqdm
 
 LENGTHS = ("equivalent_diameter", "feret_min", "feret_max", "perimeter", "major_axis", "minor_axis")
+MANY = 5000  # objects, which take so long that a bar is shown
 QUANTITIES = ("equivalent_diameter", "feret_min", "feret_max", "area", "perimeter", "elongation", "orientation")
 UNITS = {"area": "px²", "elongation": "", "orientation": "degrees"}  # of the others: px
 OUTLINE = np.array([(-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5)])  # from a pixel's centre to the middles of its sides
@@ -23,7 +25,9 @@ def measure_objects(labels, pixel_size=None, image=None):
     and ``area_um2``; with ``image`` (H, W) also ``mean_intensity`` and ``integrated_intensity``, its mean and sum over
     the object, in the image's own values.
     """
-    rows = [_measure(region, labels.shape) for region in regionprops(labels)]
+    regions = regionprops(labels)
+    bar = {"desc": "Measuring", "unit": "object", "leave": False, "disable": None if len(regions) >= MANY else True}
+    rows = [_measure(region, labels.shape) for region in tqdm(regions, **bar)]
     columns = list(_measure(regionprops(np.ones((1, 1), int))[0], (1, 1)))
     table = pd.DataFrame(rows, columns=columns)
     if image is not None:

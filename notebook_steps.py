@@ -9,6 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import PIL.Image
 from IPython import get_ipython
@@ -68,7 +69,7 @@ def find(recipe, mine=None):
     source, drawn = run_folder.find_data(recipe, {"data": found}, None, ROOT / "datasets")
     mode = "quick mode (UNET_QUICK=1): few images, short trainings" if QUICK else "full size; UNET_QUICK=1 makes it quick"
     title = train_and_predict.title_of(recipe, source, recipe.is_published(source), drawn)
-    print(f"{title}\n{os.path.relpath(source, ROOT)}\n{mode}")
+    print(f"{title}\n{source.name}\n{mode}")
     return source, title
 
 
@@ -105,10 +106,14 @@ def scores(folder):
 
 
 def summary(folder, recipe):
-    """The recipe's main scores in a finished series, with 95 % intervals: DataFrame, one row per value."""
+    """The recipe's main scores in a finished series, in the mean, with 95 % intervals where runs were repeated: DataFrame."""
     table = pd.read_csv(folder / "summary.csv")
-    ends = [name + end for name in recipe.HEADLINES for end in ("", "_low", "_high")]
-    return table[["run", "runs", *(name for name in ends if name in table)]].dropna(axis=1, how="all").round(3)
+    shown = table[["run", "runs"]].copy()
+    for name in (name for name in recipe.HEADLINES if name in table):
+        rows = table[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)
+        texts = [f"{mean:.3f}" if np.isnan(low) else f"{mean:.3f} ({low:.3f} to {high:.3f})" for mean, low, high in rows]
+        shown[name.replace("_", " ")] = texts
+    return shown
 
 
 def picture(path):

@@ -1,8 +1,9 @@
 """Segment images of your own with a trained network: masks, separate objects, measurements, a report. No training.
 
-python predict.py my_images --model runs/dsb/<run>/model.keras     every image of a folder
-python predict.py a.tif "plate1/*.png" -o results --model ...      files and patterns, into a folder of your choice
-python predict.py my_images -o results --resume --model ...        go on after an interruption
+python predict.py my_images                                    every image of a folder, by the network for nuclei
+python predict.py a.tif "plate1/*.png" -o results              files and patterns, into a folder of your choice
+python predict.py my_images -o results --resume                go on after an interruption
+python predict.py my_images --model runs/dsb/<run>/model.keras by a network that you trained
 """
 
 import argparse
@@ -19,6 +20,7 @@ from files import NotWrittenError
 from images import read_pixel_size, read_planes
 
 SETTINGS = ("channel", "pixel_size", "diameter", "views", "invert", "probability")  # that all results of a folder share
+MODEL = Path(__file__).parent / "weights" / "nuclei.keras"
 
 
 def main(arguments=None):
@@ -101,8 +103,8 @@ def parse_command_line(arguments):
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGES", help="image files, folders, or patterns in quotation marks")
     add("-o", "--output", default="predictions", metavar="FOLDER", help="where results go (default: %(default)s)")
-    add("--model", required=True, metavar="FILE", help="the network: model.keras of a run of train_and_predict.py, with its "
-        "model card (model.json) beside it")  # fmt: skip
+    add("--model", default=str(MODEL), metavar="FILE", help="the network, with its model card (.json) beside it, as "
+        "model.keras of a run of train_and_predict.py (default: the network for nuclei in weights/)")  # fmt: skip
     add("--channel", type=int, help="of an image with several channels the one that shows the objects, from 1")
     add("--invert", action="store_true", help="exchange dark and bright first")
     add("--diameter", type=_diameter, metavar="PX", help="expected diameter of the objects in px, to scale the image by; "

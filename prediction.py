@@ -60,9 +60,9 @@ def predict_views(predict, image, limits, config):
 def predict_function(model):
     """A model as a compiled function of a batch: (N, h, w, C) -> float32 (N, h', w', maps).
 
-    The layers are wrapped anew: a model made for several GPUs would give every replica the whole batch.
+    The layers are made anew: a model made for several GPUs would give every replica the whole batch.
     """
-    plain = keras.Model(model.inputs, model.outputs)
+    plain = without_normalisation(model)
     if keras.backend.backend() != "tensorflow":
         return lambda batch: np.asarray(plain.predict_on_batch(batch), np.float32)
     import tensorflow as tf
@@ -71,6 +71,30 @@ def predict_function(model):
     signature = [tf.TensorSpec((None, None, None, model.input_shape[-1]), tf.float32)]
     compiled = tf.function(lambda batch: plain(batch, training=False), input_signature=signature)
     return lambda batch: np.asarray(compiled(np.asarray(batch, np.float32)), np.float32)
+
+
+def without_normalisation(model):
+    """The same network for prediction, with each batch normalisation multiplied into the convolution before it."""
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    before = {layer.input._keras_history.operation.name: layer for layer in norms}
+
+    def renew(layer):
+        return type(layer).from_config(layer.get_config() | ({"use_bias": True} if layer.name in before else {}))
+
+    def call(layer, *inputs, **options):
+        return inputs[0] if isinstance(layer, keras.layers.BatchNormalization) else layer(*inputs, **options)
+
+    copy = keras.models.clone_model(keras.Model(model.inputs, model.outputs), clone_function=renew, call_function=call)
+    for layer in model.layers:
+        weights = [keras.ops.convert_to_numpy(weight) for weight in layer.weights]
+        if layer.name in before:
+            gamma, beta, mean, variance = (keras.ops.convert_to_numpy(weight) for weight in before[layer.name].weights)
+            factor = gamma / np.sqrt(variance + before[layer.name].epsilon)
+            bias = weights[1] if len(weights) > 1 else 0
+            weights = [weights[0] * factor, beta + (bias - mean) * factor]
+        if layer not in norms:
+            copy.get_layer(layer.name).set_weights(weights)
+    return copy
 
 
 def check_prediction_tile(config):

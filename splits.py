@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import Counter
+from itertools import groupby
 
 import numpy as np
 
@@ -88,6 +89,20 @@ def leave_gap(split, place, gap):
             "Add frames or labels."
         )
     return Split(fit, choose, split.report)
+
+
+def spans(split, place):
+    """The frames or slices of every role as text: {role: "01: 0 to 11, 56 to 83"}; ``place`` as in ``leave_gap``."""
+    told = {}
+    for role, members in split.items():
+        parts = {}
+        places = enumerate(sorted({place(sample) for sample in members}))
+        for (sequence, _), run in groupby(places, lambda entry: (entry[1][0], entry[1][1] - entry[0])):
+            numbers = [number for _, (_, number) in run]
+            text = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
+            parts.setdefault(sequence, []).append(text)
+        told[role] = "; ".join(f"{sequence}: {', '.join(texts)}" for sequence, texts in parts.items())
+    return told
 
 
 def shuffle(split, seed=0):

@@ -3,6 +3,9 @@
 import itertools
 
 import numpy as np
+from tqdm import tqdm
+
+MANY = 36  # tiles, which take so long that a bar is shown
 
 
 def origins(length, tile, overlap, multiple=1):
@@ -92,7 +95,8 @@ def predict_tiled(predict, image, *, tile, overlap, margin, multiple, blend="lin
     )
     result = None
     places = list(itertools.product(rows, columns))
-    for first in range(0, len(places), batch_size):
+    bar = {"desc": "Tiles", "leave": False, "disable": None if len(places) >= MANY else True}
+    for first in tqdm(range(0, len(places), batch_size), **bar):
         chunk = places[first : first + batch_size]
         batch = np.stack([image[y : y + sides[0], x : x + sides[1]] for (y, _), (x, _) in chunk])
         predicted = np.asarray(predict(batch))

@@ -85,6 +85,14 @@ def reach(depth, upsampling="transposed"):
     return -(-far // 2**depth) * 2**depth
 
 
+def stages(model, side):
+    """What the blocks of a network make of a tile of ``side`` px: [(name, height and width in px, feature maps)]."""
+    last = [layer for layer in model.layers if layer.name.endswith("_relu2") or layer.name == "probability"]
+    blocks = keras.Model(model.inputs, [layer.output for layer in last])
+    shapes = blocks.compute_output_shape((1, side, side, model.input_shape[-1]))
+    return [(layer.name.removesuffix("_relu2"), shape[1], shape[-1]) for layer, shape in zip(last, shapes, strict=True)]
+
+
 def _block(x, filters, padding, normalisation, name):
     for i in (1, 2):
         x = layers.Conv2D(

@@ -25,6 +25,20 @@ def main():
         print(f"| {row.Index} | {row.ms:.2f} | {row.per_second:.0f} |")
 
 
+def fields(grid, sigma=10, seed=5):
+    """One displacement of an image (H, W, 1) by this project and, where it is installed, by elasticdeform: {name: image}."""
+    knots, shape = np.random.default_rng(seed).normal(0, sigma, (2, 3, 3)), grid.shape[:2]
+    coordinates = augment.identity_grid(shape) + augment.spline_displacement(knots, shape)
+    ours, _ = augment.warp(grid, np.zeros(shape, np.uint8), coordinates)
+    try:
+        import elasticdeform
+    except ImportError:
+        print("elasticdeform is not installed: pip install -r requirements-dev.txt")
+        return {"this project": ours}
+    theirs = elasticdeform.deform_grid(grid[..., 0], knots, order=3, mode="mirror")[..., None]
+    return {"this project": ours, "elasticdeform": theirs, "ten times their difference": 10 * np.abs(ours - theirs)}
+
+
 def time_table(image, mask, repeats=REPEATS):
     """Median time of every change of an image (H, W, C) and its mask: DataFrame with ``ms`` and ``per_second``.
 

@@ -142,6 +142,8 @@ def test_count_errors_by_hand():
     assert table["error"].tolist() == [0, -1]
     row = bbbc005.count_errors(table.assign(stain=1)).iloc[0]
     assert (row["absolute"], row["relative"], row["bias"]) == (0.5, 0.25, -0.5)
+    worst = bbbc005.worst_counts(samples, table)
+    assert worst == {"F1 w1, 1 counted of 1": samples[0], "F1 w2, 1 counted of 2": samples[1]}
 
 
 def test_measured_tables_figures_and_scores(published):

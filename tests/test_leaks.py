@@ -70,3 +70,11 @@ def test_a_rough_seam_is_not_joined():
 
     assert "right" in kinds(left, right)
     assert "right" not in kinds(left, 2 * right)
+
+
+def test_examples_are_the_clearest_and_the_least_clear_pair_of_every_kind():
+    matches = [leaks.Match(0, 1, "below", value, 1.0) for value in (0.6, 0.9, 0.7)] + [
+        leaks.Match(2, 3, "duplicate", 0.95, 0.0)
+    ]
+    assert [match.correlation for match in leaks.examples(matches)] == [0.9, 0.6, 0.95]
+    assert leaks.examples([]) == []

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from data import Sample, prepare
-from prediction import check_prediction_tile, predict_function, predict_image, predict_samples
+from prediction import check_prediction_tile, predict_function, predict_image, predict_samples, without_normalisation
 from unet import build_unet, reach
 
 
@@ -26,6 +26,17 @@ def random_unet(depth, **settings):
                 ]
             )
     return model
+
+
+@pytest.mark.parametrize("settings", [{}, {"upsampling": "nearest", "classes": 3}, {"normalisation": False}])
+def test_normalisation_multiplied_into_the_convolutions_changes_nothing(settings):
+    model = random_unet(2, **settings)
+    image = np.random.default_rng(1).random((2, 32, 48, 1), dtype=np.float32)
+    plain = without_normalisation(model)
+    assert not [layer for layer in plain.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    expected = keras.ops.convert_to_numpy(model(image, training=False))
+    np.testing.assert_allclose(predict_function(model)(image), expected, atol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(image, training=False)), expected)  # itself stays as it is
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data import ROLES, Sample, Split
-from splits import hold_out, leave_gap, limit_fit, shuffle, split_by_group, with_groups
+from splits import hold_out, leave_gap, limit_fit, shuffle, spans, split_by_group, with_groups
 
 IMAGE, MASK = np.zeros((1, 1, 1), np.uint8), np.zeros((1, 1), np.uint8)
 
@@ -103,6 +103,13 @@ def test_a_gap_keeps_all_of_report_and_only_counts_frames_of_one_sequence():
     assert len(other.fit) == 4
     with pytest.raises(ValueError, match="with 3 left out between the roles, 4 are left to fit and 0 to choose"):
         leave_gap(split, place, 3)
+
+
+def test_spans_tell_the_frames_of_every_role():
+    frames = slices(9)
+    split = Split([*frames[0:2], *frames[5:7]], frames[3:4], frames[8:])
+    told = spans(split, lambda sample: ("01", int(sample.name.split("_")[1])))
+    assert told == {"fit": "01: 0 to 1, 5 to 6", "choose": "01: 3", "report": "01: 8"}
 
 
 def test_a_shuffled_split_holds_the_same_samples_and_sizes():

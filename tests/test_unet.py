@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from unet import DEPTH_WEIGHT, Overlap, PixelLoss, build_unet, halo
+from unet import DEPTH_WEIGHT, Overlap, PixelLoss, build_unet, halo, stages
 
 to_numpy = keras.ops.convert_to_numpy
 
@@ -32,6 +32,12 @@ def test_the_bottom_of_a_512_image_is_32_by_32_by_1024():
     model = build_unet(filters=64, depth=4)
     to_bottom = keras.Model(model.input, model.get_layer("bottom_relu2").output)
     assert to_bottom.compute_output_shape((1, 512, 512, 1)) == (1, 32, 32, 1024)
+
+
+def test_stages_halve_the_tile_and_double_the_maps_and_back():
+    assert stages(build_unet(filters=4, depth=2), 32) == [
+        ("down0", 32, 4), ("down1", 16, 8), ("bottom", 8, 16), ("up1", 16, 8), ("up0", 32, 4), ("probability", 32, 1)
+    ]  # fmt: skip
 
 
 def test_halo_is_what_valid_padding_cuts_off():

@@ -1,0 +1,81 @@
+"""Time and peak memory of segmenting one image, over its size: a mosaic of simulated nuclei, float32 or bfloat16 as it comes.
+
+    python benchmarks/sizes.py                      256, 1024, 4096 and 8192 px
+    python benchmarks/sizes.py --sides 20000        minutes, and some 15 GiB
+
+Every row is a process of its own, so that its peak memory is its own.
+"""
+
+import argparse
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+HEADER = "| side, px | network, s | objects and measurements, s | megapixels per s, all | objects | peak GiB | of it before |"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sides", type=int, nargs="+", default=[256, 1024, 4096, 8192])
+    parser.add_argument("--views", type=int, default=1)
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(measure(given.one, given.views))
+        return
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {given.views} views\n\n{HEADER}")
+    print("|---" * (HEADER.count("|") - 1) + "|", flush=True)
+    for side in given.sides:
+        row = [sys.executable, __file__, "--one", str(side), "--views", str(given.views)]
+        finished = subprocess.run(row, stdout=subprocess.PIPE, stderr=None, text=True)
+        print(finished.stdout.strip().splitlines()[-1] if finished.stdout.strip() else f"| {side} | failed |", flush=True)
+
+
+def measure(side, views):
+    """One row of the table."""
+    import segmentation
+    from segmentation import open_network, segment
+
+    network = open_network(ROOT / "weights/nuclei.keras")
+    segment(mosaic(256), network, views=views)  # warm
+    image, before = mosaic(side), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    seconds, predict = [], segmentation._predict
+    segmentation._predict = lambda *given: timed(lambda: predict(*given), seconds)
+    found = timed(lambda: segment(image, network, views=views), seconds)
+    inside, whole = seconds
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    rate = side**2 / 1e6 / whole
+    return f"| {side} | {inside:.2f} | {whole - inside:.2f} | {rate:.2f} | {found.objects.max()} | {peak:.1f} | {before:.1f} |"
+
+
+def mosaic(side):
+    """A square image of repeated simulated nuclei: uint8 (side, side)."""
+    import numpy as np
+
+    import dsb
+    import simulate_nuclei
+
+    with tempfile.TemporaryDirectory() as folder:
+        samples = dsb.load(simulate_nuclei.nuclei(Path(folder) / "dsb", photographs=4, side=256), cache=None)
+    gray = next(sample.image[..., 0] for sample in samples if dsb.is_fluorescence(sample))
+    return np.tile(gray, [-(-side // part) for part in gray.shape])[:side, :side].copy()
+
+
+def timed(action, seconds):
+    """What an action returns; the time it took is added to ``seconds``."""
+    start = time.perf_counter()
+    result = action()
+    seconds.append(time.perf_counter() - start)
+    return result
+
+
+if __name__ == "__main__":
+    main()
