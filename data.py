@@ -116,7 +116,7 @@ def check_pair(name, image, mask):
         raise ValueError(f"{name}: the mask holds {mask.dtype} values, expected whole numbers.")
     if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
         count = int((~np.isfinite(image)).sum())
-        raise ValueError(f"{name}: {count} pixels are NaN or infinite; replace them before training.")
+        raise ValueError(f"{name}: {count} pixels are NaN or infinite; replace them.")
 
 
 def intensity_limits(image):

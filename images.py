@@ -1,6 +1,9 @@
 """Reading image files of any bit depth, and the checks on what they hold."""
 
+import contextlib
 import io
+import logging.handlers
+import threading
 from pathlib import Path
 
 import cv2
@@ -13,9 +16,12 @@ from scipy import ndimage
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 TIFF_SUFFIXES = (".tif", ".tiff")
+COLOURS = ("RGB", "YCBCR", "PALETTE", "CIELAB", "ICCLAB", "ITULAB")  # what TIFF calls samples that are one picture
+TRUNCATED = ("invalid page offset", "corrupted", "failed to reshape")  # of which tifffile only warns
 PIL.Image.MAX_IMAGE_PIXELS = 2**30  # Pillow's own limit is smaller than mosaics are
 # In TIFF's units of resolution, the inch and the centimetre, and in the names that ImageJ and OME have.
-MICROMETRES = {2: 25_400.0, 3: 10_000.0, "micron": 1.0, "microns": 1.0, "um": 1.0, "µm": 1.0, "\\u00B5m": 1.0, "nm": 1e-3}
+MICROMETRES = {2: 25_400.0, 3: 10_000.0, "cm": 1e4, "mm": 1e3, "micron": 1.0, "microns": 1.0, "um": 1.0, "µm": 1.0,
+               "\\u00B5m": 1.0, "nm": 1e-3}  # fmt: skip
 COARSEST = 40.0  # µm per px; larger ones are the 72 or 300 dots per inch of screens and printers
 
 
@@ -93,31 +99,70 @@ def read_pages(source, name, channels="SC"):
         if suffix not in TIFF_SUFFIXES:
             image = _read_picture(stream)
             return image.reshape(1, *image.shape[:2], -1), "S"
-        with tifffile.TiffFile(stream) as file:
-            kinds, axes, array = len(file.series), file.series[0].axes, file.series[0].asarray()
+        with _tifffile_warnings() as warnings, tifffile.TiffFile(stream, _multifile=False) as file:  # of a set, this file only
+            series, arrays = file.series, [part.asarray() for part in file.series]
+            axes, alike = _axes(series[0]), len({(part.axes, part.shape, part.dtype) for part in series}) == 1
+            if series[0].keyframe.photometric.name == "PALETTE":
+                arrays = [_with_palette(array, series[0].keyframe.colormap) for array in arrays]
+                axes += "S"
+        if broken := [text for text in warnings if any(sign in text for sign in TRUNCATED)]:
+            raise ValueError(broken[0])
     except FileNotFoundError:
         raise
     except Exception as error:  # every decoder has its own exceptions; all mean the same to the user
         raise ValueError(f"{name}: unreadable or truncated image ({error}); fetch it again or remove it.") from error
-    if array.ndim < 2 or 0 in array.shape:
-        raise ValueError(f"{name}: holds an array of shape {array.shape}; expected an image with height and width.")
-    if kinds > 1:
-        raise ValueError(f"{name}: holds {kinds} images of different sizes or kinds; save each as a file of its own.")
-    return _to_pages(array, axes, channels)
+    if not {"Y", "X"} <= set(axes) or 0 in arrays[0].shape:
+        raise ValueError(f"{name}: holds an array of shape {arrays[0].shape}; expected an image with height and width.")
+    if not alike:
+        raise ValueError(f"{name}: holds {len(series)} images of different sizes or kinds; save each as a file of its own.")
+    if "S" in axes and "C" in axes:
+        raise ValueError(f"{name}: holds several channels that are each of several colours; save one of them as a file.")
+    parts = [_to_pages(array, axes, channels) for array in arrays]  # one, or the positions of an OME-TIFF
+    return np.concatenate([pages for pages, _ in parts]) if len(parts) > 1 else parts[0][0], parts[0][1]
+
+
+@contextlib.contextmanager
+def _tifffile_warnings():
+    """Inside, what tifffile warns of in this thread is put into the list that is yielded, and not printed."""
+    handler, logger, texts = logging.handlers.BufferingHandler(10**6), logging.getLogger("tifffile"), []
+    logger.addHandler(handler)
+    try:
+        yield texts
+    finally:
+        logger.removeHandler(handler)
+        texts += [record.getMessage() for record in handler.buffer if record.thread == threading.get_ident()]
+
+
+def _axes(series):
+    """The axes that tifffile names, with "S" only for colours of one picture, perhaps with alpha; other samples are "C"."""
+    page = series.keyframe
+    transparent = page.samplesperpixel == 2 and page.extrasamples[0] in (1, 2)
+    return series.axes if page.photometric.name in COLOURS or transparent else series.axes.replace("S", "C")
+
+
+def _with_palette(array, palette):
+    """Indices (..., H, W) as the colours (..., H, W, 3) of a TIFF's palette (3, N), uint16, of which the high byte counts."""
+    return (np.moveaxis(palette, 0, -1)[array] >> 8).astype(np.uint8)
 
 
 def _read_picture(stream):
     """A PNG, JPEG or BMP as stored; Pillow, which reads the rest, would cut a PNG with 16-bit colours to 8 bits."""
     content = stream.read() if hasattr(stream, "read") else Path(stream).read_bytes()
-    if content[:8] == b"\x89PNG\r\n\x1a\n" and content[24:26] in (b"\x10\x02", b"\x10\x06"):
+    if content[:8] == b"\x89PNG\r\n\x1a\n" and content[24:26] in (b"\x10\x02", b"\x10\x04", b"\x10\x06"):
         return imagecodecs.png_decode(content)
-    return iio.imread(content, plugin="pillow")
+    with PIL.Image.open(io.BytesIO(content)) as picture:
+        frames, printed = getattr(picture, "n_frames", 1), picture.mode == "CMYK"
+    if frames > 1:
+        raise ValueError(f"an animation of {frames} pictures; expected one")
+    return iio.imread(content, plugin="pillow", mode="RGB" if printed else None)
 
 
 def _to_pages(array, axes, channels):
     """An array with the axes that tifffile names as (pages, H, W, C), and the axis that became C."""
     letter = next((letter for letter in channels if letter in axes), None)
-    array = np.moveaxis(array, axes.index(letter), -1) if letter else array[..., None]  # (S, Y, X) -> (Y, X, S)
+    last = [axes.index(name) for name in ("Y", "X", letter) if name]
+    array = np.moveaxis(array, last, range(-len(last), 0))  # whatever their order, as (S, Y, X) -> (Y, X, S)
+    array = array if letter else array[..., None]
     return array.reshape(-1, *array.shape[-3:]), letter
 
 
@@ -132,18 +177,22 @@ def read_pixel_size(path):
         unit = (file.imagej_metadata or {}).get("unit") or (tags["ResolutionUnit"].value if "ResolutionUnit" in tags else 1)
         if unit not in MICROMETRES or "XResolution" not in tags:
             return None
-        pixels, per = tags["XResolution"].value
-    size = MICROMETRES[unit] * per / pixels if pixels and per else np.inf
-    return size if size < COARSEST else None
+        resolution = tags["XResolution"].value  # a fraction; some programs write a number
+    pixels, per = resolution if isinstance(resolution, tuple) else (resolution, 1)
+    return _usable(MICROMETRES[unit] * per / pixels) if pixels else None
 
 
 def _ome_pixel_size(text):
     try:
         pixels = tifffile.xml2dict(text)["OME"]["Image"]
         pixels = (pixels[0] if isinstance(pixels, list) else pixels)["Pixels"]
-        return float(pixels["PhysicalSizeX"]) * MICROMETRES[pixels.get("PhysicalSizeXUnit", "µm")]
+        return _usable(float(pixels["PhysicalSizeX"]) * MICROMETRES[pixels.get("PhysicalSizeXUnit", "µm")])
     except (KeyError, TypeError, ValueError, SyntaxError):  # not stated, or not in a way that this program reads
         return None
+
+
+def _usable(size):
+    return size if 0 < size < COARSEST else None
 
 
 def binary_mask(values, name):

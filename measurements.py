@@ -25,14 +25,12 @@ def measure_objects(labels, pixel_size=None, image=None):
     and ``area_um2``; with ``image`` (H, W) also ``mean_intensity`` and ``integrated_intensity``, its mean and sum over
     the object, in the image's own values.
     """
-    regions = regionprops(labels)
-    bar = {"desc": "Measuring", "unit": "object", "leave": False, "disable": None if len(regions) >= MANY else True}
-    rows = [_measure(region, labels.shape) for region in tqdm(regions, **bar)]
-    columns = list(_measure(regionprops(np.ones((1, 1), int))[0], (1, 1)))
+    regions, rows = regionprops(labels)[::-1], []
+    for _ in tqdm(range(len(regions)), "Measuring", leave=False, unit="object", disable=None if len(regions) >= MANY else True):
+        rows.append(_measure(regions.pop(), labels.shape, image))  # popped: a region remembers all that is asked of it
+    columns = list(_measure(regionprops(np.ones((1, 1), int))[0], (1, 1), None if image is None else np.ones((1, 1))))
     table = pd.DataFrame(rows, columns=columns)
     if image is not None:
-        sums = np.bincount(labels.ravel(), image.ravel().astype(float), labels.max(initial=0) + 1)
-        table["integrated_intensity"] = sums[table["label"].to_numpy(int)]
         table["mean_intensity"] = table["integrated_intensity"] / table["area"]
     if pixel_size:
         for name in LENGTHS:
@@ -82,10 +80,13 @@ def differences(true, measured, name):
     return (difference + 90) % 180 - 90 if name == "orientation" else difference
 
 
-def _measure(region, shape):
-    narrow, wide = feret((region.coords[:, None] + OUTLINE).reshape(-1, 2))
+def _measure(region, shape, image=None):
+    rows, first, last = row_ends(region.image)
+    ends = np.concatenate([np.stack([rows, first], axis=1), np.stack([rows, last], axis=1)])
+    narrow, wide = feret((ends[:, None] + OUTLINE).reshape(-1, 2))
     top, left, bottom, right = region.bbox
     major, minor = region.axis_major_length, region.axis_minor_length
+    intensity = {} if image is None else {"integrated_intensity": float(image[region.slice][region.image].sum(dtype=float))}
     return {
         "label": region.label,
         "row": region.centroid[0],
@@ -101,4 +102,11 @@ def _measure(region, shape):
         "orientation": np.rad2deg(region.orientation) % 180 - 90,
         "solidity": region.solidity,
         "touches_border": top == 0 or left == 0 or bottom == shape[0] or right == shape[1],
+        **intensity,
     }
+
+
+def row_ends(mask):
+    """The first and the last column of every row of a mask (h, w) that has any: (rows, first, last), int (N,)."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    return rows, mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)

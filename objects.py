@@ -148,4 +148,4 @@ def _drop_small(labels, least_area):
     """Labels without those below ``least_area`` px, numbered from 1 without a break: int32."""
     kept = np.bincount(labels.ravel()) >= least_area
     kept[0] = False
-    return (kept * np.cumsum(kept))[labels].astype(np.int32)
+    return (kept * np.cumsum(kept)).astype(np.int32)[labels]

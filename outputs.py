@@ -1,7 +1,6 @@
 """What ``predict.py`` leaves: files of every image, written whole, and the tables and the page of all together."""
 
 import contextlib
-from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -44,9 +43,21 @@ def begin(folder, settings, names, resume):
 
 
 def is_done(folder, name, path):
-    """Whether all files of an image are written, and it is still the same: its rows are the last."""
-    rows = folder / ROWS / f"{name}.json"
-    return rows.exists() and read_json(rows)["state"] == _state(path)
+    """Whether all files of an image are written and there, and it is still the same."""
+    note = folder / ROWS / f"{name}.json"  # the last that is written
+    if not note.exists():
+        return False
+    done = read_json(note)
+    return done["state"] == _state(path) and all((folder / file).exists() for file in done["files"])
+
+
+def forget(folder, name):
+    """Take the rows of an image that has changed out of the tables, and its overlays, of which there may be fewer now."""
+    note = folder / ROWS / f"{name}.json"
+    if note.exists():
+        for row in read_json(note)["images"]:
+            (folder / row["overlay"]).unlink(missing_ok=True)
+        note.unlink()
 
 
 def _state(path):
@@ -60,8 +71,8 @@ def write(folder, name, path, planes, segmentations, probability=False):
     <name>_mask.tif and <name>_objects.tif have as many pages as the image, an overlay shows one: <name>_overlay.png, or
     of several pages <name>_overlay_p001.png. Each page is written before the next one is segmented.
     """
-    rows = {"state": _state(path), "images": [], "objects": []}
     kinds = ("mask", "objects", "probability") if probability else ("mask", "objects")
+    images, objects = [], []
     with contextlib.ExitStack() as stack:
         files = {kind: stack.enter_context(written_whole(folder / f"{name}_{kind}.tif")) for kind in kinds}
         large = planes[..., 0].size * 4 > 2**31  # bytes, of an ordinary TIFF's 2**32
@@ -74,11 +85,15 @@ def write(folder, name, path, planes, segmentations, probability=False):
             temporary = stack.enter_context(written_whole(folder / overlay))
             iio.imwrite(temporary, figures.outlined(as_image(plane, path.name), found.objects, OVERLAY_SIDE))
             where = {"name": name, "page": number}
-            shown = {"file": _text(path), "pages": len(planes), "overlay": overlay}
+            shown = {"file": as_text(path), "pages": len(planes), "overlay": overlay}
             height, width = found.mask.shape
-            rows["images"].append({**where, **shown, "height": height, "width": width, **found.quality})
-            rows["objects"] += [where | row for row in found.measurements.to_dict("records")]
-    write_json(folder / ROWS / f"{name}.json", rows)
+            images.append({**where, **shown, "height": height, "width": width, **found.quality})
+            objects.append(found.measurements.assign(**where))
+    table = pd.concat(objects)
+    table = table[["name", "page", *(column for column in table if column not in where)]]
+    write_text(folder / ROWS / f"{name}.csv", table.to_csv(index=False))
+    files = [f"{name}_{kind}.tif" for kind in kinds] + [row["overlay"] for row in images] + [f"{ROWS}/{name}.csv"]
+    write_json(folder / ROWS / f"{name}.json", {"state": _state(path), "files": files, "images": images})
 
 
 def numbered(objects, pages):
@@ -88,12 +103,14 @@ def numbered(objects, pages):
 
 def finish(folder, settings, card, failed):
     """Write images.csv, measurements.csv and report.html of all images that are done, also by earlier commands."""
-    rows = [read_json(path) for name in known_images(folder) if (path := folder / ROWS / f"{name}.json").exists()]
+    done = [name for name in known_images(folder) if (folder / ROWS / f"{name}.json").exists()]
     limits = LIMITS | card.get("quality_limits", {})
-    objects = pd.DataFrame([row for part in rows for row in part["objects"]])
-    if not len(objects):
-        objects = pd.DataFrame(columns=["name", "page", *measure_objects(np.zeros((1, 1), int), image=np.zeros((1, 1)))])
-    images = [row | {"flags": "; ".join(flags(row, limits))} for part in rows for row in part["images"]]
+    tables = [
+        pd.read_csv(folder / ROWS / f"{name}.csv", dtype={"name": str}, keep_default_na=False, na_values="") for name in done
+    ]
+    objects = pd.concat([table for table in tables if len(table)] or tables[:1] or [_no_objects()], ignore_index=True)
+    rows = [row for name in done for row in read_json(folder / ROWS / f"{name}.json")["images"]]
+    images = [row | {"flags": "; ".join(flags(row, limits))} for row in rows]
     for row in images:
         row["density_per_megapixel"] = row["objects"] / (row["height"] * row["width"]) * 1e6
     first = ["name", "page", "objects", "density_per_megapixel", "foreground_share", "flags", "explanation"]
@@ -104,6 +121,10 @@ def finish(folder, settings, card, failed):
     write_text(folder / "report.html", report_page.page(folder, images, objects, settings, card, failed))
 
 
-def _text(path):
-    """A path as text that UTF-8 can hold, whatever bytes the file system allows."""
-    return str(Path(path)).encode("utf-8", "replace").decode()
+def as_text(path):
+    """A path, or what is said of it, as text that UTF-8 can hold, whatever bytes the file system allows."""
+    return str(path).encode("utf-8", "replace").decode()
+
+
+def _no_objects():
+    return pd.DataFrame(columns=["name", "page", *measure_objects(np.zeros((1, 1), int), image=np.zeros((1, 1)))])

@@ -45,7 +45,9 @@ def predict(options):
     network = open_network(options.model)
     check_diameter(network, options.diameter)
     names = inputs.name_outputs(paths, outputs.known_images(folder))
-    settings = {name: getattr(options, name) for name in SETTINGS} | {"network": digest(Path(options.model).read_bytes())}
+    files = [Path(options.model), Path(options.model).with_suffix(".json")]
+    settings = {name: getattr(options, name) for name in SETTINGS}
+    settings["model"] = f"{files[0].name}, {digest(b''.join(file.read_bytes() for file in files))}"
     outputs.begin(folder, settings, names, options.resume)
     to_do = {name: path for name, path in names.items() if not outputs.is_done(folder, name, path)}
     print(f"{len(names)} images, {len(names) - len(to_do)} of them done before; results go to {folder}")
@@ -54,8 +56,8 @@ def predict(options):
         segment_all(folder, to_do, network, options, failed)
     finally:
         outputs.finish(folder, settings, network.card, failed)
-    for path, reason in failed.items():
-        print(f"Not segmented: {reason if path in reason else f'{path}: {reason}'}", file=sys.stderr)
+    for reason in failed.values():
+        print(f"Not segmented: {reason}", file=sys.stderr)
     print(f"Look at {folder / 'report.html'} first.")
     return failed
 
@@ -65,12 +67,14 @@ def segment_all(folder, to_do, network, options, failed):
     started = time.perf_counter()
     for name, path in tqdm(to_do.items(), desc="Segmenting", unit="image", disable=None):
         try:
+            outputs.forget(folder, name)
             planes = read_planes(path, options.channel)
             outputs.write(folder, name, path, planes, segment_pages(path, planes, network, options), options.probability)
         except NotWrittenError:
             raise  # a full disk would fail every other image, too
         except Exception as error:  # one odd file, whatever a decoder makes of it, stops no other
-            failed[str(path)] = str(error) or type(error).__name__
+            file, reason = outputs.as_text(path), outputs.as_text(str(error) or type(error).__name__)
+            failed[file] = reason if file in reason else f"{file}: {reason}"
     seconds, segmented = time.perf_counter() - started, len(to_do) - len(failed)
     if segmented:
         print(f"{segmented} images in {seconds:.1f} s, {segmented / seconds:.2f} images per second")
@@ -85,8 +89,8 @@ def segment_pages(path, planes, network, options):
         shown = {"diameter": options.diameter, "invert": options.invert}
         try:
             found = segment(plane, network, pixel_size=size, views=options.views, **shown)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+        except Exception as error:  # also out of memory, which must not look like a full disk
+            raise ValueError(f"{path}: {str(error) or type(error).__name__}") from error
         reason = "" if found.quality["objects"] else explain_blank(plane, network, **shown)
         yield found._replace(quality=found.quality | {"pixel_size": size, "explanation": reason})
 
@@ -97,7 +101,8 @@ def parse_command_line(arguments):
         prog="predict.py",
         description="Segment images with a trained network. For every image: <name>_mask.tif (0/255), <name>_objects.tif "
         "(numbers of the objects) and <name>_overlay.png; for all: measurements.csv (a row per object), images.csv (a row "
-        "per image, with what to be wary of) and report.html. Inputs are never changed, earlier results never overwritten.",
+        "per image, with what to be wary of) and report.html. Inputs are never changed; a folder that holds results is only "
+        "gone on with (--resume), which makes anew those of images that have changed.",
         epilog="Stacks are segmented page by page. In Python: from segmentation import segment.",
     )
     add = parser.add_argument

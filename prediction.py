@@ -43,11 +43,11 @@ def predict_image(predict, image, limits, config):
 
 def predict_views(predict, image, limits, config):
     """The probabilities of each of the first ``config.views`` views of an image, turned back: a generator, see above."""
-    margin, normalised = reach(config.depth, config.upsampling), normalise(image, limits)
+    margin = reach(config.depth, config.upsampling)
     for flip, turns in VIEWS[: config.views]:
         probability = tiles.predict_tiled(
-            predict,
-            np.rot90(normalised[::flip], turns),
+            lambda batch: predict(normalise(batch, limits)),  # tile by tile: whole images in float32 need much memory
+            np.rot90(image[::flip], turns),
             tile=config.prediction_tile,
             overlap=2 * margin + BLEND_WIDTH,
             margin=margin,
@@ -69,8 +69,8 @@ def predict_function(model):
 
     # One graph for every size: predict_on_batch would trace a new one for many of them, and warn of it.
     signature = [tf.TensorSpec((None, None, None, model.input_shape[-1]), tf.float32)]
-    compiled = tf.function(lambda batch: plain(batch, training=False), input_signature=signature)
-    return lambda batch: np.asarray(compiled(np.asarray(batch, np.float32)), np.float32)
+    compiled = tf.function(lambda batch: plain(batch, training=False), input_signature=signature).get_concrete_function()
+    return lambda batch: np.asarray(compiled(tf.constant(batch, tf.float32)), np.float32)
 
 
 def without_normalisation(model):

@@ -45,8 +45,8 @@ def measure_quality(gray, probability, mask, views, measurements, training_diame
     """What the flags are decided by: {quantity: number, or None where it is not defined}.
 
     ``gray``: the image (H, W) in its own values. ``probability`` (H, W), 0 to 1. ``mask`` (H, W) of the objects. ``views``:
-    masks of two views of the image, of any size. ``measurements``: of the objects. ``training_diameter``: median of the
-    training's objects, in px of this image.
+    masks of two views of the image, of any size, or None. ``measurements``: of the objects. ``training_diameter``: median
+    of the training's objects, in px of this image.
 
     ``contrast_to_noise``: 1st to 99.8th percentile over the standard deviation of the noise (Immerkaer 1996).
     ``saturated_share`` of pixels at the highest value. ``sharpness``: log10 of the share of contrast that is finer than
@@ -54,7 +54,6 @@ def measure_quality(gray, probability, mask, views, measurements, training_diame
     equivalent diameter over the training's.
     """
     low, high = np.percentile(gray, (1, 99.8))
-    both, either = np.logical_and(*views).sum(), sum(view.astype(bool).sum() for view in views)
     diameter = float(measurements["equivalent_diameter"].median()) if len(measurements) else None
     return {
         "objects": len(measurements),
@@ -63,10 +62,16 @@ def measure_quality(gray, probability, mask, views, measurements, training_diame
         "saturated_share": float((gray == gray.max()).mean()),
         "sharpness": sharpness(gray),
         "doubtful_share": float(((probability > DOUBT[0]) & (probability < DOUBT[1])).mean()),
-        "disagreement": float(1 - 2 * both / either) if either else 0.0,
+        "disagreement": disagreement(*views) if views else None,
         "diameter": diameter,
         "diameter_ratio": diameter / training_diameter if diameter and training_diameter else None,
     }
+
+
+def disagreement(first, second):
+    """1 - Dice of two masks of any shape, 0 when both are empty."""
+    both, either = np.logical_and(first, second).sum(), np.count_nonzero(first) + np.count_nonzero(second)
+    return float(1 - 2 * both / either) if either else 0.0
 
 
 def flags(quality, limits=LIMITS):

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+from datetime import date
 from string import Template
 from urllib.parse import quote
 
@@ -93,7 +94,8 @@ def _histograms(objects):
 
 def _made(settings, card):
     training = card["training_data"]
-    yield "trained on", f"{training['title']}; licence: {training['licence'] or 'not stated'}"
+    yield "made on", date.today().isoformat()
+    yield "trained on", f"{training.get('title', 'not stated')}; licence: {training.get('licence') or 'not stated'}"
     yield "threshold", card["threshold"]
     yield from ((name.replace("_", " "), value) for name, value in settings.items() if value is not None)
 

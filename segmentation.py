@@ -25,7 +25,7 @@ from quality import measure_quality
 
 SCALES = (0.125, 8)  # by which images are scaled at most
 LOOKED_AT = 1024  # px in height and width of an image of which must be explained why it is blank
-NEEDED = ("training", "training_data", "threshold", "scores")  # in a model card
+NEEDED = ("training", "training_data", "scores")  # in a model card
 
 
 class Network(NamedTuple):
@@ -63,16 +63,23 @@ def open_network(path):
         if not needed.is_file():
             raise ValueError(f"{needed}: is not there; a network is a .keras file with its model card (.json) beside it.")
     card = read_json(card_path)
-    if not all(name in card for name in NEEDED):
-        raise ValueError(f"{card_path}: not a model card, which train_and_predict.py writes beside each network.")
+    no_card = f"{card_path}: not a model card, which train_and_predict.py writes beside each network."
+    if not all(isinstance(card.get(name), dict) for name in NEEDED) or "configuration" not in card["training"]:
+        raise ValueError(no_card)
     config = Config.from_json(card["training"]["configuration"], card_path)
     if config.classes > 2:
         raise ValueError(f"{path}: tells {config.classes} classes apart; objects are found by networks with two.")
+    if not isinstance(card.get("threshold"), float):
+        raise ValueError(no_card)
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras, HDF5 and zip files have their own exceptions; all mean the same to the user
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path}: cannot be opened as a network ({reason}); truncated, or not written by Keras?") from error
+    maps = config.network_classes if config.network_classes > 2 else 1 + config.distance
+    shapes = [*model.inputs, *model.outputs]
+    if [tuple(end.shape) for end in shapes] != [(None, None, None, config.channels), (None, None, None, maps)]:
+        raise ValueError(f"{path}: another network than its model card {card_path} describes; were they mixed up?")
     model = in_precision(model, fast_precision(list_gpus("auto")))
     return Network(predict_function(model), config, card)
 
@@ -84,13 +91,19 @@ def segment(image, model, *, pixel_size=None, diameter=None, views=2, invert=Fal
     path of its file. ``pixel_size``: µm per px, for measurements in µm. ``diameter``: expected diameter of the objects in
     px, to which the image is scaled for the network; "auto" takes it from a first look. ``views``: 1 to 8 mirrored and
     turned views of the image whose mean is taken. ``invert``: show dark as bright to the network; intensities are measured
-    as they are. Raises ValueError for an image of other dimensions, for pixels that are not numbers, and for a diameter
-    when the model card does not say how large the training's objects were.
+    as they are. Raises ValueError for an image of other dimensions, for pixels that are not numbers, for sizes and views
+    that cannot be, and for a diameter when the model card does not say how large the training's objects were.
     """
     network = model if isinstance(model, Network) else open_network(model)
     image = np.asarray(image)
-    if image.ndim not in (2, 3):
-        raise ValueError(f"image: has {image.ndim} dimensions, expected (height, width) or (height, width, channels).")
+    if image.ndim not in (2, 3) or image.shape[2:] > (max(4, network.config.channels),):
+        raise ValueError(
+            f"image: has the shape {image.shape}, expected (height, width) or (height, width, colours). Of a volume give "
+            "one slice at a time, of many channels the one that shows the objects."
+        )
+    for name, value in (("pixel_size", pixel_size), ("diameter", diameter if diameter != "auto" else None)):
+        if value is not None and not 0 < value < np.inf:
+            raise ValueError(f"{name} is {value}; it must be above 0.")
     image = as_image(image, "image")
     sample = Sample("image", inverted(image) if invert else image, np.zeros(image.shape[:2], np.uint8))
     scale = find_scale(sample, network, diameter) if diameter else 1.0
@@ -133,15 +146,16 @@ def find_scale(sample, network, diameter):
 
 
 def _predict(sample, network, scale, views):
-    """Mean probability (H, W, maps) of some views, and the masks (h, w) of the first and the last one."""
+    """Mean probability (H, W, maps) of some views, and the masks (h, w) of the first and the last one, None of a single one."""
     config = network.config.replace(views=views)
     prepared = prepare(sample, config.channels, config.image_scale * scale)
-    total, first = 0, None
+    total, first = None, None
     for view in predict_views(network.predict, prepared.image, prepared.limits, config):
-        total += view / np.float32(views)
         last = to_mask(view, network.card["threshold"])
         first = last if first is None else first
-    return resize(total, sample.mask.shape), (first, last)
+        view /= np.float32(views)  # in place, as the sum: large images fill the memory
+        total = view if total is None else np.add(total, view, out=total)
+    return resize(total, sample.mask.shape), (first, last) if views > 1 else None
 
 
 def _separation(network, probability, scale):
@@ -155,7 +169,7 @@ def _separation(network, probability, scale):
 def explain_blank(image, network, diameter=None, invert=False):
     """Why nothing was found in an image (H, W, C), and what to try: one sentence. Looks at the middle of large images."""
     image = as_image(np.asarray(image), "image")
-    if image.max() == image.min():
+    if (image == image[:1, :1]).all():
         return f"Every pixel has the value {image.max():g}: the image is empty, or the wrong channel or page was exported."
     low, high = np.percentile(image, (1, 99.8))
     if low == high:
@@ -167,7 +181,12 @@ def explain_blank(image, network, diameter=None, invert=False):
     for tried in (usual["median"] / 2, usual["median"] * 2) if usual and not diameter else ():
         if segment(image, network, diameter=tried, views=1, invert=invert).quality["objects"]:
             return f"At another scale there are objects: try --diameter {tried:.0f}."
+    for channel in range(image.shape[2]) if image.shape[2] > 1 else ():
+        if segment(image[..., channel], network, diameter=diameter, views=1, invert=invert).quality["objects"]:
+            return f"In a single colour there are objects: try --channel {channel + 1}."
     highest = segment(image, network, diameter=diameter, views=1, invert=invert).probability.max()
+    if highest > network.card["threshold"]:
+        return "What was found is smaller than the smallest objects of the training: try --diameter with their size in px."
     return (
         f"The highest probability is {highest:.2f}, the threshold {network.card['threshold']:.2f}: nothing looks like the "
         "objects of the training. Is it the right channel? Otherwise train with images of your own."

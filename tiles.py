@@ -80,7 +80,7 @@ def _rise(distance, shared, margin, blend):
 def predict_tiled(predict, image, *, tile, overlap, margin, multiple, blend="linear", batch_size=1):
     """Apply ``predict`` to overlapping tiles of an image and blend the results.
 
-    ``image``: float32 (H, W, C), any H and W. ``predict``: (N, h, w, C) -> (N, h, w, K), h and w multiples of
+    ``image``: (H, W, C), any H and W. ``predict``: (N, h, w, C) -> (N, h, w, K), h and w multiples of
     ``multiple``. An image that fits into one tile is predicted at once. ``margin``: px at a tile's border that are
     not used. Returns float32 (H, W, K). Memory beyond a padded image and its result: ``batch_size`` tiles.
     """

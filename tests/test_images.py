@@ -1,8 +1,11 @@
 """Image files of every depth and kind, stacks, and files that are refused by name."""
 
+import re
+
 import imagecodecs
 import imageio.v3 as iio
 import numpy as np
+import PIL.Image
 import pytest
 import tifffile
 
@@ -210,3 +213,90 @@ def test_channels_are_not_taken_for_colours(tmp_path):
 )
 def test_a_pixel_size_that_cannot_be_read_is_none(text):
     assert images._ome_pixel_size(text) is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"imagej": True, "metadata": {"axes": "ZYX"}}, {"compression": "deflate"}, {"ome": True, "metadata": {"axes": "ZYX"}}],
+)
+def test_a_truncated_stack_is_refused(tmp_path, settings):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.random.default_rng(0).integers(0, 255, (10, 60, 70), dtype=np.uint8), **settings)
+    assert len(read_planes(path)) == 10
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * 0.6)])
+    with pytest.raises(ValueError, match="a.tif: unreadable or truncated image"):
+        read_planes(path)
+
+
+def test_one_channel_as_the_last_axis_is_one_page(tmp_path):
+    image = np.arange(75 * 131, dtype=np.uint16).reshape(75, 131, 1)
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    np.testing.assert_array_equal(read_planes(tmp_path / "a.tif"), image[None])
+
+
+@pytest.mark.parametrize("samples", [2, 4])
+def test_samples_that_are_no_colours_are_channels(tmp_path, samples):
+    image = np.random.default_rng(0).integers(0, 255, (30, 40, samples), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="minisblack", planarconfig="contig")
+    with pytest.raises(ValueError, match=f"a.tif: holds {samples} channels; choose the one"):
+        read_planes(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_planes(tmp_path / "a.tif", samples)[0, ..., 0], image[..., -1])
+    tifffile.imwrite(tmp_path / "b.tif", image[..., :2], photometric="minisblack", planarconfig="contig", extrasamples=[2])
+    np.testing.assert_array_equal(as_image(read_planes(tmp_path / "b.tif")[0], "b"), image[..., :1])  # gray and alpha
+
+
+def test_positions_of_an_ome_tiff_are_pages_and_a_file_of_a_set_is_itself(tmp_path):
+    pages = np.random.default_rng(0).integers(0, 255, (3, 30, 40), dtype=np.uint8)
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as file:
+        for page in pages:
+            file.write(page, metadata={"axes": "YX"})
+    np.testing.assert_array_equal(read_planes(tmp_path / "a.ome.tif")[..., 0], pages)
+    description = tifffile.OmeXml()
+    description.addimage("uint8", (3, 30, 40), (3, 1, 1, 30, 40, 1), axes="TYX")
+    text = description.tostring().replace('IFD="0" PlaneCount="3"', "")
+    parts = "".join(
+        f'<TiffData FirstT="{i}" FirstC="0" FirstZ="0" IFD="0" PlaneCount="1">'
+        f'<UUID FileName="{i}.ome.tif">urn:uuid:0000000{i}-0000-0000-0000-000000000000</UUID></TiffData>'
+        for i in range(3)
+    )
+    text = re.sub(r"<TiffData[^>]*/>|<TiffData[^>]*></TiffData>", parts, text)
+    assert parts in text
+    for number, page in enumerate(pages):
+        tifffile.imwrite(tmp_path / f"{number}.ome.tif", page, description=text.encode(), metadata=None)
+    np.testing.assert_array_equal(read_planes(tmp_path / "1.ome.tif")[..., 0], pages[1:2])
+
+
+def test_several_channels_of_colours_are_refused(tmp_path):
+    image = np.zeros((2, 30, 40, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "a.ome.tif", image, photometric="rgb", metadata={"axes": "CYXS"})
+    with pytest.raises(ValueError, match="a.ome.tif: holds several channels that are each of several colours"):
+        read_planes(tmp_path / "a.ome.tif")
+
+
+def test_a_palette_gives_its_colours(tmp_path):
+    palette = np.zeros((3, 256), np.uint16)
+    palette[:, 7] = 10 * 257, 20 * 257, 30 * 257
+    tifffile.imwrite(tmp_path / "a.tif", np.full((4, 5), 7, np.uint8), photometric="palette", colormap=palette)
+    assert read_planes(tmp_path / "a.tif")[0, 0, 0].tolist() == [10, 20, 30]
+
+
+def test_pictures_that_pillow_would_change(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 65535, (30, 40, 2), dtype=np.uint16)
+    (tmp_path / "deep.png").write_bytes(imagecodecs.png_encode(deep))
+    np.testing.assert_array_equal(read_planes(tmp_path / "deep.png")[0], deep)
+    PIL.Image.new("CMYK", (40, 30), (0, 0, 0, 255)).save(tmp_path / "black.jpg")
+    assert read_planes(tmp_path / "black.jpg").shape == (1, 30, 40, 3) and read_planes(tmp_path / "black.jpg").max() < 5
+    frames = [PIL.Image.fromarray(deep[..., 0].astype(np.uint8)) for _ in range(3)]
+    frames[1].putpixel((0, 0), 0 if frames[1].getpixel((0, 0)) else 255)
+    frames[0].save(tmp_path / "moving.png", save_all=True, append_images=frames[1:])
+    with pytest.raises(ValueError, match="moving.png: .*an animation of"):
+        read_planes(tmp_path / "moving.png")
+
+
+def test_a_pixel_size_that_is_not_a_number_is_none(tmp_path):
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((4, 5), np.uint8), metadata={"axes": "YX", "PhysicalSizeX": float("nan")})
+    assert read_pixel_size(tmp_path / "a.ome.tif") is None
+    tifffile.imwrite(tmp_path / "b.ome.tif", np.zeros((4, 5), np.uint8),
+                     metadata={"axes": "YX", "PhysicalSizeX": 0.0005, "PhysicalSizeXUnit": "mm"})  # fmt: skip
+    assert read_pixel_size(tmp_path / "b.ome.tif") == pytest.approx(0.5)

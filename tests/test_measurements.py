@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from skimage.draw import ellipse
 
-from measurements import QUANTITIES, agreement, feret, measure_objects
+from measurements import QUANTITIES, agreement, feret, measure_objects, row_ends
 
 
 def drawn(major, minor, degrees, side=160):
@@ -83,3 +83,8 @@ def test_intensities_are_the_images_own():
     assert table["integrated_intensity"].tolist() == [1000, 1000 * (16 + 17 + 22 + 23)]
     assert table["mean_intensity"].tolist() == [500, 19_500]
     assert len(measure_objects(0 * labels, image=image)) == 0
+
+
+def test_the_ends_of_rows():
+    mask = np.array([[0, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]], bool)
+    assert [part.tolist() for part in row_ends(mask)] == [[0, 2], [1, 0], [3, 0]]

@@ -163,8 +163,9 @@ def test_a_resumed_command_with_other_images_adds_to_the_tables(folder, network,
     iio.imwrite(folder / "gray.png", np.zeros((30, 30), np.uint8))  # a changed image is segmented anew
     assert run(folder / "gray.png", "-o", output, "--model", network, "--resume") == 0
     assert pd.read_csv(output / "measurements.csv")["name"].tolist() == ["gray_png"]
-    network.write_bytes(network.read_bytes() + b" ")
-    assert "was begun with another --network" in run(folder, "-o", output, "--model", network, "--resume")
+    card = network.with_suffix(".json")
+    card.write_text(card.read_text().replace('"threshold": 0.5', '"threshold": 0.75'))
+    assert "was begun with another --model" in run(folder, "-o", output, "--model", network, "--resume")
 
 
 def test_a_mistyped_model_leaves_no_folder(folder, network, tmp_path):
@@ -227,3 +228,56 @@ def test_mistakes_are_named(folder, network, tmp_path, arguments, message):
     arguments += [] if "-o" in arguments else ["-o", tmp_path / "results"]
     arguments += [] if "--model" in arguments else ["--model", network]
     assert re.search(message, str(run(*arguments)))
+
+
+def test_what_was_deleted_is_made_again(folder, network, tmp_path):
+    output = tmp_path / "results"
+    run(folder / "gray.png", "-o", output, "--model", network)
+    for name in ("gray_mask.tif", "gray_overlay.png"):
+        (output / name).unlink()
+    assert run(folder / "gray.png", "-o", output, "--model", network, "--resume") == 0
+    assert (output / "gray_mask.tif").exists() and (output / "gray_overlay.png").exists()
+
+
+def test_an_image_that_has_become_unreadable_leaves_the_tables(folder, network, tmp_path):
+    output = tmp_path / "results"
+    stack = folder / "changing.tif"
+    tifffile.imwrite(stack, np.stack([squares()] * 3), photometric="minisblack")
+    run(stack, folder / "gray.png", "-o", output, "--model", network)
+    assert len(list(output.glob("changing_overlay*.png"))) == 3
+    stack.write_bytes(b"no picture any more")
+    assert run(stack, folder / "gray.png", "-o", output, "--model", network, "--resume") == 1
+    assert pd.read_csv(output / "images.csv")["name"].tolist() == ["gray"]
+    assert set(pd.read_csv(output / "measurements.csv")["name"]) == {"gray"}
+    assert not list(output.glob("changing_overlay*.png"))
+
+
+def test_what_fails_during_the_segmentation_of_one_image_stops_no_other(folder, network, tmp_path, monkeypatch, capsys):
+    import segmentation
+
+    real = segmentation.segment
+
+    def out_of_memory_for_small_ones(image, *given, **named):
+        if image.size < 100:
+            raise RuntimeError("out of memory")
+        return real(image, *given, **named)
+
+    monkeypatch.setattr(segmentation, "segment", out_of_memory_for_small_ones)
+    iio.imwrite(folder / "a_first.png", np.zeros((5, 5), np.uint8))
+    paths = folder / "a_first.png", folder / "gray.png"
+    assert run(*paths, "-o", tmp_path / "results", "--model", network) == 1
+    assert "a_first.png: out of memory" in capsys.readouterr().err
+    assert (tmp_path / "results" / "gray_mask.tif").exists()
+
+
+def test_a_broken_file_with_an_odd_name_is_reported(folder, network, tmp_path):
+    odd = folder / "caf\udce9.png"
+    odd.write_bytes(b"no picture")
+    assert run(odd, folder / "gray.png", "-o", tmp_path / "results", "--model", network) == 1
+    assert "caf?.png: unreadable" in (tmp_path / "results" / "report.html").read_text()
+
+
+def test_names_that_look_like_missing_values_stay_names(folder, network, tmp_path):
+    iio.imwrite(folder / "NA.png", squares())
+    assert run(folder / "NA.png", "-o", tmp_path / "results", "--model", network) == 0
+    assert pd.read_csv(tmp_path / "results" / "measurements.csv", keep_default_na=False)["name"].tolist() == ["NA", "NA"]

@@ -23,6 +23,7 @@ from results.collect import machine, markdown
 from segmentation import open_network, segment
 
 BAD = 0.8  # Dice below which a segmentation is better not trusted
+TRUE_OF = {"almost full": (0.5, 1), "saturated": (0.005, 1), "small objects": (0, 0.8), "large objects": (1.25, np.inf)}
 LEAST_GAIN = 0.3  # of bad images flagged over good ones flagged, for a limit to be fitted
 NOT_FOR = (
     "diagnosis of patients; nuclei in three dimensions; counting where nuclei lie upon each other; images whose report.html "
@@ -69,12 +70,20 @@ def fit_limits(table):
         tried = np.unique(values.dropna())
         if name == "empty" or not bad.any() or bad.all() or len(tried) < 2:
             continue
-        middles = (tried[1:] + tried[:-1]) / 2
+        middles = [middle for middle in (tried[1:] + tried[:-1]) / 2 if holds(name, middle)]
+        if not middles:
+            continue
         flagged = [(values < limit) if below else (values > limit) for limit in middles]
         gains = [part[bad].mean() - part[~bad].mean() for part in flagged]
         if max(gains) >= LEAST_GAIN:
             limits[name] = float(middles[int(np.argmax(gains))])
     return limits
+
+
+def holds(name, limit):
+    """Whether what a flag says is true of the images beyond a limit: an image of 15 % foreground is not almost full."""
+    lowest, highest = TRUE_OF.get(name, (-np.inf, np.inf))
+    return lowest <= limit <= highest
 
 
 def worth_of_flags(table, limits):
