@@ -23,6 +23,7 @@ from objects import Separation, candidates, divide
 from prediction import predict_function, predict_views, resize
 from quality import measure_quality
 
+VIEWS = 2  # of an image whose mean is taken; more gain little (benchmarks/README.md)
 SCALES = (0.125, 8)  # by which images are scaled at most
 LOOKED_AT = 1024  # px in height and width of an image of which must be explained why it is blank
 NEEDED = ("training", "training_data", "scores")  # in a model card
@@ -84,7 +85,7 @@ def open_network(path):
     return Network(predict_function(model), config, card)
 
 
-def segment(image, model, *, pixel_size=None, diameter=None, views=2, invert=False):
+def segment(image, model, *, pixel_size=None, diameter=None, views=VIEWS, invert=False):
     """Find the objects of an image: a Segmentation.
 
     ``image``: (H, W) or (H, W, C) of any size, 8 or 16 bits or fractions. ``model``: a Network of ``open_network``, or the

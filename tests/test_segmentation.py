@@ -1,12 +1,16 @@
 """A saved network on an image: masks, objects, measurements; what cannot be opened is refused by name."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
-from drawn import squares
+from drawn import nuclei, squares
 
 from backend import keras
 from files import read_json, write_json
 from segmentation import Segmentation, explain_blank, open_network, segment
+
+MOST_BYTES = 40  # per px of an image
 
 
 @pytest.mark.parametrize(("dtype", "high"), [(np.uint8, 200), (np.uint16, 60_000), (np.float32, 0.9), (np.int32, 70_000)])
@@ -147,3 +151,16 @@ def test_a_network_and_the_card_of_another_are_refused(network):
 def test_a_single_view_says_nothing_of_disagreement(network):
     assert segment(squares(), network, views=1).quality["disagreement"] is None
     assert segment(squares(), network, views=2).quality["disagreement"] == 0
+
+
+def test_memory_is_bounded_by_the_image_and_its_result(network):
+    """Arrays of numpy at their highest, without what Keras holds: one row of tiles more or less must not matter."""
+    network, image = open_network(network), np.tile(nuclei()[0], (10, 10))
+    segment(image[:200, :200], network)
+    tracemalloc.start()
+    try:
+        found = segment(image, network)
+        peak = tracemalloc.get_traced_memory()[1] / image.size
+    finally:
+        tracemalloc.stop()
+    assert found.objects.max() == 1200 and peak < MOST_BYTES

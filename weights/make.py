@@ -20,7 +20,7 @@ import run_folder
 from files import read_json, write_json, write_text, written_whole
 from metrics import count_pixels, pixel_scores
 from results.collect import machine, markdown
-from segmentation import open_network, segment
+from segmentation import VIEWS, open_network, segment
 
 BAD = 0.8  # Dice below which a segmentation is better not trusted
 TRUE_OF = {"almost full": (0.5, 1), "saturated": (0.005, 1), "small objects": (0, 0.8), "large objects": (1.25, np.inf)}
@@ -107,17 +107,23 @@ def worth_of_flags(table, limits):
 
 def readable(options, card, worth):
     """The model card for people, as lines of Markdown."""
-    data, scores = card["training_data"], card["scores"]
+    data, scores, settings = card["training_data"], card["scores"], card["training"]["configuration"]
     low, high = scores["dice"]["mean_interval"]
+    roles = ", ".join(f"{len(members)} to {role}" for role, members in read_json(options.run / "split.json").items())
+    sizes = data["object_diameter"]
     return [
         f"# {options.name}.keras", "",
-        f"Trained on {data['title']}, licence {data['licence']}. {machine(options.run)}", "",
-        f"Report set, {scores['images']} images of {scores['groups']} photographs: mean Dice {scores['dice']['mean']:.3f} "
-        f"(95 % {low:.3f} to {high:.3f}), mean average precision over IoU 0.5 to 0.95 {scores['map']:.3f}, at 0.5 "
-        f"{scores['ap50']:.3f}. Per cluster:", "", markdown(pd.DataFrame(scores["clusters"])), "",
-        f"Not for: {card['not_for']}.", "",
-        "What the flags of `predict.py` are worth: limits fitted on the choose set, counted on the report set, of which "
-        f"{int(worth.iloc[-1, 3])} flagged images have a Dice below {BAD}:", "", markdown(worth), "",
+        f"For nuclei in two dimensions, in fluorescence and stained. Not for: {card['not_for']}.", "",
+        f"Trained on {data['title']}, licence {data['licence']}: {roles}; crops of one photograph have one role "
+        f"([results/{settings['recipe']}](../results/{settings['recipe']}/README.md): who has which, figures). Nine of ten "
+        f"nuclei there are {sizes['low']:.0f} to {sizes['high']:.0f} px across. {machine(options.run)} Settings and scores "
+        f"are in {options.name}.json.", "",
+        f"Report set, {scores['images']} images of {scores['groups']} photographs, {settings['views']} views of each: "
+        f"mean Dice {scores['dice']['mean']:.3f} (95 % {low:.3f} to {high:.3f}), mean average precision over IoU 0.5 to 0.95 "
+        f"{scores['map']:.3f}, at IoU 0.5 {scores['ap50']:.3f}. Per cluster, Dice:", "",
+        markdown(pd.DataFrame(scores["clusters"])), "",
+        "What the flags of `predict.py` are worth: limits fitted on the choose set, images of the report set counted, as "
+        f"`predict.py` segments them ({VIEWS} views):", "", markdown(worth), "",
     ]  # fmt: skip
 
 
