@@ -2,9 +2,9 @@
 
 Source    Data Science Bowl 2018, stage1_train: 664 images, 28,986 nuclei (Caicedo et al. 2019; BBBC038, CC0)
 Command   python train_and_predict.py dsb --data stage1_train.zip
-Hardware  2 cores of an AMD EPYC without AVX-512, no GPU, float32
-Time      56 minutes of training, 7 minutes of prediction, scores and figures
-Score     mean Dice of 132 report images 0.906 (95 % 0.883 to 0.924), all pixels together 0.909; results/dsb
+Hardware  2 cores of an AMD EPYC with AVX512-BF16, no GPU, bfloat16
+Time      44 minutes of training, 5 minutes of prediction, scores and figures
+Score     132 report images: mean Dice 0.906 (95 % 0.884 to 0.925), mean average precision of nuclei 0.512; results/dsb
 """
 
 import contextlib

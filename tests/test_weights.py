@@ -1,11 +1,23 @@
 """The shipped networks' model card: limits of flags fitted on the choose set, their worth counted on another."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import nuclei
+from scipy import ndimage
+from test_results import ABSOLUTE
 
 import quality
+from files import read_json
+from metrics import count_pixels, pixel_scores
+from segmentation import open_network, segment
 from weights import make
+
+WEIGHTS = Path(make.__file__).parent
+SHIPPED = sorted(WEIGHTS.glob("*.keras"))
 
 GOOD = {
     "objects": 9, "foreground_share": 0.2, "contrast_to_noise": 40.0, "saturated_share": 0.001, "sharpness": -0.8,
@@ -25,6 +37,16 @@ def test_a_limit_lies_between_the_good_and_the_bad():
     assert quality.flags(doubt.iloc[2].to_dict(), limits) == ["in doubt"] and quality.flags(GOOD, limits) == []
 
 
+def test_a_limit_beyond_which_the_flag_would_be_untrue_is_not_taken():
+    full = table({"foreground_share": 0.1}, {"foreground_share": 0.12}, {"foreground_share": 0.2, "dice": 0.3})
+    assert make.fit_limits(full)["almost full"] == quality.LIMITS["almost full"]
+
+
+def test_a_limit_that_marks_many_good_images_is_not_taken():
+    noisy = table(*[{"disagreement": 0.01 * i} for i in range(8)], *[{"disagreement": d, "dice": 0.5} for d in (0.055, 0.2)])
+    assert make.fit_limits(noisy)["unstable"] == pytest.approx(0.135)  # at 0.04 both bad ones, but three of eight good ones
+
+
 def test_without_bad_images_the_usual_limits_stay():
     assert make.fit_limits(table({}, {"doubtful_share": 0.9})) == quality.LIMITS
 
@@ -37,3 +59,48 @@ def test_the_worth_of_a_flag_is_counted():
     assert worth.loc["unstable", "of the others"] == pytest.approx(0.95)
     assert worth.loc["any flag", "images"] == 2 and worth.loc["blurred", "images"] == 0
     assert np.isnan(float(worth.loc["blurred", "mean Dice of these"] or np.nan))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_network_is_small_and_has_its_card(path):
+    assert path.stat().st_size < 35e6
+    card, text = read_json(path.with_suffix(".json")), path.with_suffix(".md").read_text()
+    assert card["training_data"]["licence"] == "CC0" and not card["training_data"]["simulated"]
+    assert card["not_for"] in text and f"{card['scores']['dice']['mean']:.3f}" in text
+    assert set(card["quality_limits"]) == set(quality.LIMITS) and len(card["flags"]) == len(quality.RULES) + 1
+    assert all(np.isfinite(row["dice_low"]) for row in card["scores"]["clusters"])
+    assert not re.search(ABSOLUTE, path.with_suffix(".json").read_text() + text)
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return open_network(WEIGHTS / "nuclei.keras")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda image: image, lambda image: image.astype(np.uint16) * 5 + 100, lambda image: image / 255,
+     lambda image: np.stack([image] * 3, axis=-1), lambda image: image[:129, :171]],
+    ids=["8 bit", "16 bit", "fractions", "colour", "odd sides"],
+)  # fmt: skip
+def test_the_network_for_nuclei_finds_discs(shipped, change):
+    image, truth = nuclei()
+    image = change(image)
+    truth = truth[: image.shape[0], : image.shape[1]]
+    found = segment(image, shipped)
+    assert found.objects.max() == len(np.unique(truth[truth > 0]))
+    assert pixel_scores(count_pixels(truth, found.mask))["dice"] > 0.9
+
+
+def test_the_network_for_nuclei_divides_two_that_touch(shipped):
+    y, x = np.mgrid[:96, :128]
+    discs = [np.hypot(y - 48, x - centre) <= 12 for centre in (53, 75)]  # 22 px apart, of 25 px: two columns in common
+    bright = ndimage.gaussian_filter(np.maximum(140 * discs[0], 110 * discs[1]).astype(float), 1.0)
+    image = (20 + bright + np.random.default_rng(0).normal(0, 4, bright.shape)).clip(0, 255).astype(np.uint8)
+    assert segment(image, shipped).objects.max() == 2
+
+
+@pytest.mark.parametrize("factor", [3, 0.5])
+def test_the_network_for_nuclei_at_another_magnification(shipped, factor):
+    image, _ = nuclei(diameter=round(22 * factor), distance=round(48 * factor))
+    assert segment(image, shipped, diameter=22 * factor).objects.max() == 12

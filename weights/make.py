@@ -4,6 +4,7 @@ python weights/make.py runs/dsb/<run> nuclei
 """
 
 import argparse
+import json
 import shutil
 import sys
 from importlib import import_module
@@ -24,7 +25,8 @@ from segmentation import VIEWS, open_network, segment
 
 BAD = 0.8  # Dice below which a segmentation is better not trusted
 TRUE_OF = {"almost full": (0.5, 1), "saturated": (0.005, 1), "small objects": (0, 0.8), "large objects": (1.25, np.inf)}
-LEAST_GAIN = 0.3  # of bad images flagged over good ones flagged, for a limit to be fitted
+MOST_FALSE = 0.1  # of good images that a flag may mark: one that stands everywhere is not read
+LEAST_GAIN = 0.2  # of bad images flagged over good ones flagged, for a limit to be fitted
 NOT_FOR = (
     "diagnosis of patients; nuclei in three dimensions; counting where nuclei lie upon each other; images whose report.html "
     "shows wrong outlines"
@@ -41,7 +43,7 @@ def main():
     limits = fit_limits(choose)
     worth = worth_of_flags(report, limits)
     card = read_json(options.run / "model.json")
-    card |= {"not_for": NOT_FOR, "quality_limits": limits, "flags": worth.to_dict("records")}
+    card |= {"not_for": NOT_FOR, "quality_limits": limits, "flags": json.loads(worth.to_json(orient="records"))}
     with written_whole(target) as temporary:
         shutil.copy(options.run / "model.keras", temporary)
     write_json(target.with_suffix(".json"), card)
@@ -63,7 +65,7 @@ def look_at(sample, network):
 
 
 def fit_limits(table):
-    """The limits that best tell images with a bad Dice from the others, where any does; else the usual ones."""
+    """The limits that best tell images with a bad Dice from the others and mark few of these, else the usual ones."""
     bad, limits = table["dice"] < BAD, dict(quality.LIMITS)
     for name, (quantity, below, _) in quality.RULES.items():
         values = pd.to_numeric(table[quantity])
@@ -74,7 +76,8 @@ def fit_limits(table):
         if not middles:
             continue
         flagged = [(values < limit) if below else (values > limit) for limit in middles]
-        gains = [part[bad].mean() - part[~bad].mean() for part in flagged]
+        false = [part[~bad].mean() for part in flagged]
+        gains = [part[bad].mean() - f if f <= MOST_FALSE else 0 for part, f in zip(flagged, false, strict=True)]
         if max(gains) >= LEAST_GAIN:
             limits[name] = float(middles[int(np.argmax(gains))])
     return limits
