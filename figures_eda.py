@@ -18,7 +18,7 @@ def histograms(columns, title, bins=40):
         axis.hist(values, edges, color=BLUE)
         axis.axvline(np.median(values), color=VERMILION, linestyle="--", label=f"median {np.median(values):.3g}")
         axis.set(xlabel=label, xscale="log" if decades else "linear")
-        axis.legend(frameon=False)
+        axis.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.02, 0.98))  # above the bars, wherever they are
     axes[0, 0].set_ylabel("Count")
     return figure
 

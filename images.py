@@ -150,8 +150,11 @@ def _read_picture(stream):
     content = stream.read() if hasattr(stream, "read") else Path(stream).read_bytes()
     if content[:8] == b"\x89PNG\r\n\x1a\n" and content[24:26] in (b"\x10\x02", b"\x10\x04", b"\x10\x06"):
         return imagecodecs.png_decode(content)
-    with PIL.Image.open(io.BytesIO(content)) as picture:
-        frames, printed = getattr(picture, "n_frames", 1), picture.mode == "CMYK"
+    try:
+        with PIL.Image.open(io.BytesIO(content)) as picture:
+            frames, printed = getattr(picture, "n_frames", 1), picture.mode == "CMYK"
+    except PIL.UnidentifiedImageError:
+        raise ValueError("not a picture of this format") from None
     if frames > 1:
         raise ValueError(f"an animation of {frames} pictures; expected one")
     return iio.imread(content, plugin="pillow", mode="RGB" if printed else None)
