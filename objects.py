@@ -15,6 +15,7 @@ NECKS = (0.5, 1.0, 2.0, 3.0, 5.0)  # px
 DEPTHS = (0.15, 0.1, 0.2, 0.3, 0.06)  # of an object's own depth
 SEEDS = (0.5, 0.7, 0.3, 0.8, 0.9, 0.95)  # of equally good ones the first is taken
 LEAST_AREAS = (0.05, 0.1, 0.2)  # shares of the median area
+THIN = 3  # px; pieces up to so wide are one object
 CORNERS_TOUCH = np.ones((3, 3))
 SMOOTHING = 0.7  # px, of depths that a network predicts
 FITTED_ON = 12  # images; more do not change what is chosen, and take minutes
@@ -64,7 +65,7 @@ def separate(mask, neck=1.0, least_area=1, depth=None):
         surface[~piece] = neck + 1  # every object, however thin, has a seed
         return watershed(surface, basins(surface, neck), mask=piece)
 
-    return _drop_small(_divide_pieces(mask > 0, divide_one), least_area)
+    return _divide_pieces(mask > 0, divide_one, least_area)
 
 
 def basins(surface, depth):
@@ -92,23 +93,27 @@ def separate_by_seeds(mask, inside, seed=0.5, least_area=1):
             return piece
         return watershed(ndimage.distance_transform_edt(own == 0), own, mask=piece)
 
-    return _drop_small(_divide_pieces(mask, divide_one), least_area)
+    return _divide_pieces(mask, divide_one, least_area)
 
 
-def _divide_pieces(mask, divide_one):
-    """Number what ``divide_one`` makes of every connected piece of a mask (H, W): int32.
+def _divide_pieces(mask, divide_one, least_area):
+    """Number what ``divide_one`` makes of every connected piece of a mask (H, W), without what is too small: int32.
 
     ``divide_one``: (window of the piece in the image, piece (h, w) bool) -> numbers of its parts (h, w). One piece after
-    the other: beyond the labels of the image, the memory is that of the largest piece.
+    the other: beyond the labels of the image, the memory is that of the largest piece. Noise has thousands of pieces of a
+    few px, which are one each.
     """
-    labels, count = ndimage.label(mask)
+    labels = _drop_small(ndimage.label(mask)[0], least_area)
+    count = labels.max(initial=0)
     for number, window in enumerate(ndimage.find_objects(labels), 1):
+        if min(side.stop - side.start for side in window) <= THIN:
+            continue
         piece = labels[window] == number
         values, parts = np.unique(divide_one(window, piece)[piece], return_inverse=True)
         if len(values) > 1:
             labels[window][piece] = np.append(number, count + np.arange(1, len(values)))[parts]
             count += len(values) - 1
-    return labels
+    return _drop_small(labels, least_area)
 
 
 def fit_separation(choose, score, most=FITTED_ON):
