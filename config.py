@@ -97,7 +97,10 @@ class Config:
         if min(self.seed, self.workers, self.border) < 0:
             raise ValueError("--seed, --workers and --border must be 0 or more.")
         if (self.border or self.distance) and self.classes > 2:
-            raise ValueError("--border and --distance divide touching objects: not with more than two --classes.")
+            raise ValueError(
+                f"--classes {self.classes} with --border or --distance, which divide touching objects of one kind: not with "
+                "more than two classes; turn them off by --border 0 and --no-distance."
+            )
         if self.border and self.distance:
             raise ValueError("--border and --distance are two ways to divide touching objects; choose one.")
         if not 2 <= self.classes <= 256:

@@ -200,7 +200,7 @@ def test_what_a_user_put_into_datasets_is_found(folder):
 
 def test_a_class_count_that_the_masks_contradict(nuclei_folder):
     with pytest.raises(ValueError, match="--classes is 5, but the masks of dsb number nuclei"):
-        dsb.split(dsb.load(nuclei_folder, cache=None), dsb.CONFIG.replace(classes=5))
+        dsb.split(dsb.load(nuclei_folder, cache=None), dsb.CONFIG.replace(classes=5, distance=False))
 
 
 def test_the_split_of_simulated_nuclei(nuclei_folder):
