@@ -102,7 +102,9 @@ class Config:
                 "more than two classes; turn them off by --border 0 and --no-distance."
             )
         if self.border and self.distance:
-            raise ValueError("--border and --distance are two ways to divide touching objects; choose one.")
+            raise ValueError(
+                "--border and --distance are two ways to divide touching objects; turn one off by --border 0 or --no-distance."
+            )
         if not 2 <= self.classes <= 256:
             raise ValueError(f"--classes is {self.classes}; background counts as one, so it must be from 2 to 256.")
         if self.choose_share == 0 or self.report_share == 0 or self.choose_share + self.report_share >= 1:

@@ -115,8 +115,8 @@ def read_pages(source, name, channels="SC"):
         raise ValueError(f"{name}: holds an array of shape {arrays[0].shape}; expected an image with height and width.")
     if not alike:
         raise ValueError(f"{name}: holds {len(series)} images of different sizes or kinds; save each as a file of its own.")
-    if "S" in axes and "C" in axes:
-        raise ValueError(f"{name}: holds several channels that are each of several colours; save one of them as a file.")
+    if axes.count("S") + axes.count("C") > 1:
+        raise ValueError(f"{name}: holds several channels that are each of several samples; save one of them as a file.")
     parts = [_to_pages(array, axes, channels) for array in arrays]  # one, or the positions of an OME-TIFF
     return np.concatenate([pages for pages, _ in parts]) if len(parts) > 1 else parts[0][0], parts[0][1]
 
@@ -136,17 +136,18 @@ def _tifffile_warnings():
 def _axes(series):
     """The axes that tifffile names, with "S" only for colours of one picture, perhaps with alpha; other samples are "C"."""
     page = series.keyframe
-    transparent = page.samplesperpixel == 2 and page.extrasamples[0] in (1, 2)
+    transparent = page.samplesperpixel == 2 and page.extrasamples[:1] in ((1,), (2,))
     return series.axes if page.photometric.name in COLOURS or transparent else series.axes.replace("S", "C")
 
 
 def _with_palette(array, palette):
-    """Indices (..., H, W) as the colours (..., H, W, 3) of a TIFF's palette (3, N), uint16, of which the high byte counts."""
-    return (np.moveaxis(palette, 0, -1)[array] >> 8).astype(np.uint8)
+    """Indices (..., H, W) as the colours (..., H, W, 3), uint8, of a TIFF's palette (3, N); some have 8 bits, not 16."""
+    colours = palette if palette.max() < 256 else palette >> 8
+    return np.moveaxis(colours, 0, -1)[array].astype(np.uint8)
 
 
 def _read_picture(stream):
-    """A PNG, JPEG or BMP as stored; Pillow, which reads the rest, would cut a PNG with 16-bit colours to 8 bits."""
+    """A PNG, JPEG or BMP as stored, CMYK as RGB; Pillow would cut a PNG with several 16-bit samples to 8 bits."""
     content = stream.read() if hasattr(stream, "read") else Path(stream).read_bytes()
     if content[:8] == b"\x89PNG\r\n\x1a\n" and content[24:26] in (b"\x10\x02", b"\x10\x04", b"\x10\x06"):
         return imagecodecs.png_decode(content)

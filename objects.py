@@ -15,7 +15,7 @@ NECKS = (0.5, 1.0, 2.0, 3.0, 5.0)  # px
 DEPTHS = (0.15, 0.1, 0.2, 0.3, 0.06)  # of an object's own depth
 SEEDS = (0.5, 0.7, 0.3, 0.8, 0.9, 0.95)  # of equally good ones the first is taken
 LEAST_AREAS = (0.05, 0.1, 0.2)  # shares of the median area
-THIN = 3  # px; pieces up to so wide are one object
+SPECK = 3  # px; pieces up to so high and wide are one object
 CORNERS_TOUCH = np.ones((3, 3))
 SMOOTHING = 0.7  # px, of depths that a network predicts
 FITTED_ON = 12  # images; more do not change what is chosen, and take minutes
@@ -106,7 +106,7 @@ def _divide_pieces(mask, divide_one, least_area):
     labels = _drop_small(ndimage.label(mask)[0], least_area)
     count = labels.max(initial=0)
     for number, window in enumerate(ndimage.find_objects(labels), 1):
-        if min(side.stop - side.start for side in window) <= THIN:
+        if max(side.stop - side.start for side in window) <= SPECK:
             continue
         piece = labels[window] == number
         values, parts = np.unique(divide_one(window, piece)[piece], return_inverse=True)

@@ -52,11 +52,11 @@ def is_done(folder, name, path):
 
 
 def forget(folder, name):
-    """Take the rows of an image that has changed out of the tables, and its overlays, of which there may be fewer now."""
+    """Delete what was made of an image that has changed: its files, and with them its rows in the tables."""
     note = folder / ROWS / f"{name}.json"
     if note.exists():
-        for row in read_json(note)["images"]:
-            (folder / row["overlay"]).unlink(missing_ok=True)
+        for file in read_json(note)["files"]:
+            (folder / file).unlink(missing_ok=True)
         note.unlink()
 
 

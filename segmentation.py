@@ -23,7 +23,7 @@ from objects import Separation, candidates, divide
 from prediction import predict_function, predict_views, resize
 from quality import measure_quality
 
-VIEWS = 2  # of an image whose mean is taken; more gain little (benchmarks/README.md)
+DEFAULT_VIEWS = 2  # of an image whose mean is taken; more gain little (benchmarks/README.md)
 SCALES = (0.125, 8)  # by which images are scaled at most
 LOOKED_AT = 1024  # px in height and width of an image of which must be explained why it is blank
 NEEDED = ("training", "training_data", "scores")  # in a model card
@@ -65,7 +65,9 @@ def open_network(path):
             raise ValueError(f"{needed}: is not there; a network is a .keras file with its model card (.json) beside it.")
     card = read_json(card_path)
     no_card = f"{card_path}: not a model card, which train_and_predict.py writes beside each network."
-    if not all(isinstance(card.get(name), dict) for name in NEEDED) or "configuration" not in card["training"]:
+    if not isinstance(card, dict) or not all(isinstance(card.get(name), dict) for name in NEEDED):
+        raise ValueError(no_card)
+    if "configuration" not in card["training"]:
         raise ValueError(no_card)
     config = Config.from_json(card["training"]["configuration"], card_path)
     if config.classes > 2:
@@ -85,7 +87,7 @@ def open_network(path):
     return Network(predict_function(model), config, card)
 
 
-def segment(image, model, *, pixel_size=None, diameter=None, views=VIEWS, invert=False):
+def segment(image, model, *, pixel_size=None, diameter=None, views=DEFAULT_VIEWS, invert=False):
     """Find the objects of an image: a Segmentation.
 
     ``image``: (H, W) or (H, W, C) of any size, 8 or 16 bits or fractions. ``model``: a Network of ``open_network``, or the
@@ -171,7 +173,8 @@ def explain_blank(image, network, diameter=None, invert=False):
     """Why nothing was found in an image (H, W, C), and what to try: one sentence. Looks at the middle of large images."""
     image = as_image(np.asarray(image), "image")
     if (image == image[:1, :1]).all():
-        return f"Every pixel has the value {image.max():g}: the image is empty, or the wrong channel or page was exported."
+        value = ", ".join(f"{number:g}" for number in np.unique(image[0, 0]))
+        return f"Every pixel has the value {value}: the image is empty, or the wrong channel or page was exported."
     low, high = np.percentile(image, (1, 99.8))
     if low == high:
         return "Fewer than 0.2 % of the pixels differ from the background: nothing but a few bright pixels is there."
@@ -187,7 +190,7 @@ def explain_blank(image, network, diameter=None, invert=False):
             return f"In a single colour there are objects: try --channel {channel + 1}."
     highest = segment(image, network, diameter=diameter, views=1, invert=invert).probability.max()
     if highest > network.card["threshold"]:
-        return "What was found is smaller than the smallest objects of the training: try --diameter with their size in px."
+        return "All that was found is too small to count as an object: try --diameter with its size in px."
     return (
         f"The highest probability is {highest:.2f}, the threshold {network.card['threshold']:.2f}: nothing looks like the "
         "objects of the training. Is it the right channel? Otherwise train with images of your own."

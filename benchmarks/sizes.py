@@ -1,7 +1,7 @@
 """Time and peak memory of segmenting one image, over its size: a mosaic of simulated nuclei, float32 or bfloat16 as it comes.
 
     python benchmarks/sizes.py                      256, 1024, 4096 and 8192 px
-    python benchmarks/sizes.py --sides 20000        minutes, and some 15 GiB
+    python benchmarks/sizes.py --sides 20000        one size
 
 Every row is a process of its own, so that its peak memory is its own.
 """
@@ -34,9 +34,9 @@ def main():
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {given.views} views\n\n{HEADER}")
     print("|---" * (HEADER.count("|") - 1) + "|", flush=True)
     for side in given.sides:
-        row = [sys.executable, __file__, "--one", str(side), "--views", str(given.views)]
-        finished = subprocess.run(row, stdout=subprocess.PIPE, stderr=None, text=True)
-        print(finished.stdout.strip().splitlines()[-1] if finished.stdout.strip() else f"| {side} | failed |", flush=True)
+        command = [sys.executable, __file__, "--one", str(side), "--views", str(given.views)]
+        finished = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        print(f"| {side} | failed |" if finished.returncode else finished.stdout.strip().splitlines()[-1], flush=True)
 
 
 def measure(side, views):

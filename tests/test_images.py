@@ -267,18 +267,20 @@ def test_positions_of_an_ome_tiff_are_pages_and_a_file_of_a_set_is_itself(tmp_pa
     np.testing.assert_array_equal(read_planes(tmp_path / "1.ome.tif")[..., 0], pages[1:2])
 
 
-def test_several_channels_of_colours_are_refused(tmp_path):
-    image = np.zeros((2, 30, 40, 3), np.uint8)
-    tifffile.imwrite(tmp_path / "a.ome.tif", image, photometric="rgb", metadata={"axes": "CYXS"})
-    with pytest.raises(ValueError, match="a.ome.tif: holds several channels that are each of several colours"):
-        read_planes(tmp_path / "a.ome.tif")
+@pytest.mark.parametrize(("photometric", "samples"), [("rgb", 3), ("minisblack", 4)])
+def test_several_channels_of_several_samples_are_refused(tmp_path, photometric, samples):
+    settings = {"photometric": photometric, "planarconfig": "contig", "metadata": {"axes": "CYXS"}}
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((2, 30, 40, samples), np.uint8), **settings)
+    with pytest.raises(ValueError, match="a.ome.tif: holds several channels that are each of several samples"):
+        read_planes(tmp_path / "a.ome.tif", 1)
 
 
 def test_a_palette_gives_its_colours(tmp_path):
-    palette = np.zeros((3, 256), np.uint16)
-    palette[:, 7] = 10 * 257, 20 * 257, 30 * 257
-    tifffile.imwrite(tmp_path / "a.tif", np.full((4, 5), 7, np.uint8), photometric="palette", colormap=palette)
-    assert read_planes(tmp_path / "a.tif")[0, 0, 0].tolist() == [10, 20, 30]
+    for bits in (257, 1):  # of 16 bits, as TIFF asks for, and of 8, as some programs write
+        palette = np.zeros((3, 256), np.uint16)
+        palette[:, 7] = 10 * bits, 20 * bits, 30 * bits
+        tifffile.imwrite(tmp_path / "a.tif", np.full((4, 5), 7, np.uint8), photometric="palette", colormap=palette)
+        assert read_planes(tmp_path / "a.tif")[0, 0, 0].tolist() == [10, 20, 30]
 
 
 def test_pictures_that_pillow_would_change(tmp_path):

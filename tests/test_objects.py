@@ -116,3 +116,11 @@ def test_depths_are_used_where_the_network_gives_two_maps():
     )  # fmt: skip
     assert how.strength in DEPTHS
     assert divide(mask, np.stack([mask, depth], axis=-1).astype(np.float32), how).max() == 2
+
+
+def test_a_thin_piece_with_two_seeds_is_two_objects():
+    mask = np.zeros((9, 24), bool)
+    mask[3:6, 2:22] = True
+    inside = np.where(mask, 0.9, 0.0)
+    inside[:, 11:13] = 0.1
+    assert separate_by_seeds(mask, inside, seed=0.5).max() == 2

@@ -249,7 +249,7 @@ def test_an_image_that_has_become_unreadable_leaves_the_tables(folder, network, 
     assert run(stack, folder / "gray.png", "-o", output, "--model", network, "--resume") == 1
     assert pd.read_csv(output / "images.csv")["name"].tolist() == ["gray"]
     assert set(pd.read_csv(output / "measurements.csv")["name"]) == {"gray"}
-    assert not list(output.glob("changing_overlay*.png"))
+    assert not list(output.glob("changing_*"))
 
 
 def test_what_fails_during_the_segmentation_of_one_image_stops_no_other(folder, network, tmp_path, monkeypatch, capsys):
@@ -281,3 +281,9 @@ def test_names_that_look_like_missing_values_stay_names(folder, network, tmp_pat
     iio.imwrite(folder / "NA.png", squares())
     assert run(folder / "NA.png", "-o", tmp_path / "results", "--model", network) == 0
     assert pd.read_csv(tmp_path / "results" / "measurements.csv", keep_default_na=False)["name"].tolist() == ["NA", "NA"]
+
+
+def test_the_command_line_has_the_views_of_the_function():
+    from segmentation import DEFAULT_VIEWS
+
+    assert predict.parse_command_line(["a.png"]).views == DEFAULT_VIEWS

@@ -115,3 +115,10 @@ def test_options_without_effect_are_refused(recipe, option, value, simulated, tm
 def test_the_samples_names_stand_in_the_scores(simulated, tmp_path):
     output = run("tomography", simulated("tomography"), tmp_path / "run", "--hold-out", 2, "--fit-images", 1)
     assert [row["sample"] for row in read_json(output / "scores.json")["samples"]] == ["2"]
+
+
+def test_the_published_settings_learn_no_depths():
+    import dsb
+    from train_and_predict import configure
+
+    assert dsb.CONFIG.distance and not configure(dsb, {"as_published": True}, False).distance

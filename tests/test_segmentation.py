@@ -77,6 +77,7 @@ def test_why_nothing_is_found(network):
     few = np.zeros((100, 100, 1), np.uint8)
     few[3, 3] = 255
     assert "Fewer than 0.2 % of the pixels differ" in explain_blank(few, network)
+    assert "Every pixel has the value 10, 20, 30" in explain_blank(np.full((9, 9, 3), (10, 20, 30), np.uint8), network)
     assert "Every pixel has the value 7" in explain_blank(np.full((9, 9, 4), 7, np.uint8), network)
     assert "try it with --invert" in explain_blank(squares()[..., None], network)
     assert "try it without --invert" in explain_blank(255 - squares()[..., None], network, invert=True)
@@ -106,9 +107,10 @@ def test_files_that_are_no_networks_are_named(network, small, tmp_path):
     with pytest.raises(ValueError, match=r"model\.keras: cannot be opened as a network .*truncated"):
         open_network(network)
     network.write_bytes(whole)
-    write_json(card, {"axes": "YXC"})
-    with pytest.raises(ValueError, match=r"model\.json: not a model card"):
-        open_network(network)
+    for other in ({"axes": "YXC"}, []):
+        write_json(card, other)
+        with pytest.raises(ValueError, match=r"model\.json: not a model card"):
+            open_network(network)
     three = {"training": {"configuration": small.replace(classes=3).to_json()}}
     write_json(card, {"training_data": {}, "threshold": None, "scores": {}, **three})
     with pytest.raises(ValueError, match=r"model\.keras: tells 3 classes apart"):
@@ -164,3 +166,12 @@ def test_memory_is_bounded_by_the_image_and_its_result(network):
     finally:
         tracemalloc.stop()
     assert found.objects.max() == 1200 and peak < MOST_BYTES
+
+
+def test_specks_explain_a_blank_prediction(network):
+    network = open_network(network)
+    specks = np.zeros((75, 131, 1), np.uint8)
+    specks[10:70:10, 10:130:10] = 250
+    large = network._replace(card=network.card | {"scores": {"separation": {"strength": 1.0, "least_area": 30}}})
+    assert segment(specks, large, views=1).quality["objects"] == 0
+    assert "too small to count as an object" in explain_blank(specks, large, diameter=20)

@@ -21,7 +21,7 @@ import run_folder
 from files import read_json, write_json, write_text, written_whole
 from metrics import count_pixels, pixel_scores
 from results.collect import machine, markdown
-from segmentation import VIEWS, open_network, segment
+from segmentation import DEFAULT_VIEWS, open_network, segment
 
 BAD = 0.8  # Dice below which a segmentation is better not trusted
 TRUE_OF = {"almost full": (0.5, 1), "saturated": (0.005, 1), "small objects": (0, 0.8), "large objects": (1.25, np.inf)}
@@ -126,7 +126,7 @@ def readable(options, card, worth):
         f"{scores['map']:.3f}, at IoU 0.5 {scores['ap50']:.3f}. Per cluster, Dice:", "",
         markdown(pd.DataFrame(scores["clusters"])), "",
         "What the flags of `predict.py` are worth: limits fitted on the choose set, images of the report set counted, as "
-        f"`predict.py` segments them ({VIEWS} views):", "", markdown(worth), "",
+        f"`predict.py` segments them ({DEFAULT_VIEWS} views):", "", markdown(worth), "",
     ]  # fmt: skip
 
 
