@@ -77,13 +77,14 @@ def flatten(scores):
 def summarise(table, by, scores):
     """Mean of each score over the rows with the same ``by``, their number, and a 95 % interval: DataFrame.
 
-    <score>_low and <score>_high are Student's interval of the mean; NaN where there is a single run.
+    <score>_low and <score>_high are Student's interval of the mean; NaN with fewer than three runs, of which it would say
+    nothing.
     """
     rows = []
     for value, part in table.groupby(by, sort=False):
         row = {by: value, "runs": len(part)}
         for name in scores:
-            half = stats.t.ppf(0.975, len(part) - 1) * part[name].sem() if len(part) > 1 else np.nan
+            half = stats.t.ppf(0.975, len(part) - 1) * part[name].sem() if len(part) > 2 else np.nan
             row |= {name: part[name].mean(), f"{name}_low": part[name].mean() - half, f"{name}_high": part[name].mean() + half}
         rows.append(row)
     return pd.DataFrame(rows)

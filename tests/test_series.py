@@ -86,3 +86,9 @@ def test_only_numbers_are_kept():
         "x": None,
     }
     assert series.flatten(scores) == {"images": 3, "v_rand": 0.9, "dice_mean": 0.5}
+
+
+def test_two_runs_have_no_interval():
+    table = pd.DataFrame({"run": [1, 1, 2, 2, 2], "dice_mean": [0.5, 0.7, 0.5, 0.6, 0.7]})
+    few, many = series.summarise(table, "run", ["dice_mean"]).to_dict("records")
+    assert np.isnan(few["dice_mean_low"]) and few["dice_mean"] == pytest.approx(0.6) and many["dice_mean_low"] > 0
