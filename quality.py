@@ -5,6 +5,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from metrics import count_pixels, pixel_scores
+
 DOUBT = (0.25, 0.75)  # probabilities that decide nothing
 NOISE_KERNEL = np.float32([[1, -2, 1], [-2, 4, -2], [1, -2, 1]])  # blind to edges and slopes (Immerkaer 1996)
 
@@ -62,16 +64,10 @@ def measure_quality(gray, probability, mask, views, measurements, training_diame
         "saturated_share": float((gray == gray.max()).mean()),
         "sharpness": sharpness(gray),
         "doubtful_share": float(((probability > DOUBT[0]) & (probability < DOUBT[1])).mean()),
-        "disagreement": disagreement(*views) if views else None,
+        "disagreement": 1 - pixel_scores(count_pixels(*views))["dice"] if views else None,
         "diameter": diameter,
         "diameter_ratio": diameter / training_diameter if diameter and training_diameter else None,
     }
-
-
-def disagreement(first, second):
-    """1 - Dice of two masks of any shape, 0 when both are empty."""
-    both, either = np.logical_and(first, second).sum(), np.count_nonzero(first) + np.count_nonzero(second)
-    return float(1 - 2 * both / either) if either else 0.0
 
 
 def flags(quality, limits=LIMITS):

@@ -175,3 +175,8 @@ def test_specks_explain_a_blank_prediction(network):
     large = network._replace(card=network.card | {"scores": {"separation": {"strength": 1.0, "least_area": 30}}})
     assert segment(specks, large, views=1).quality["objects"] == 0
     assert "too small to count as an object" in explain_blank(specks, large, diameter=20)
+
+
+def test_objects_in_a_single_colour_explain_a_blank_prediction(network):
+    blue = np.stack([np.zeros_like(squares()), np.full_like(squares(), 100), squares()], axis=-1)
+    assert "try --channel 3" in explain_blank(blue, open_network(network))
