@@ -9,6 +9,7 @@ from skimage.morphology import local_minima, reconstruction, remove_small_holes
 from skimage.segmentation import watershed
 from tqdm import tqdm
 
+import stitching
 from data import Predicted, evenly
 
 NECKS = (0.5, 1.0, 2.0, 3.0, 5.0)  # px
@@ -100,8 +101,8 @@ def _divide_pieces(mask, divide_one, least_area):
     """Number what ``divide_one`` makes of every connected piece of a mask (H, W), without what is too small: int32.
 
     ``divide_one``: (window of the piece in the image, piece (h, w) bool) -> numbers of its parts (h, w). One piece after
-    the other: beyond the labels of the image, the memory is that of the largest piece. Noise has thousands of pieces of a
-    few px, which are one each.
+    the other, and large ones window by window: beyond the labels of the image, the memory is that of a window. Noise has
+    thousands of pieces of a few px, which are one each.
     """
     labels = _drop_small(ndimage.label(mask)[0], least_area)
     count = labels.max(initial=0)
@@ -109,11 +110,26 @@ def _divide_pieces(mask, divide_one, least_area):
         if max(side.stop - side.start for side in window) <= SPECK:
             continue
         piece = labels[window] == number
-        values, parts = np.unique(divide_one(window, piece)[piece], return_inverse=True)
-        if len(values) > 1:
-            labels[window][piece] = np.append(number, count + np.arange(1, len(values)))[parts]
-            count += len(values) - 1
+        parts = divide_one(window, piece) if piece.size <= stitching.SIDE**2 else _divide_in_windows(window, piece, divide_one)
+        parts = _drop_small(parts.astype(np.int32), 1)
+        further = parts.max() - 1
+        if further:
+            labels[window][piece] = np.append([0, number], count + np.arange(1, further + 1)).astype(np.int32)[parts[piece]]
+            count += further
     return _drop_small(labels, least_area)
+
+
+def _divide_in_windows(place, piece, divide_one):
+    """As ``divide_one``, for a piece (H, W) that is too large to be divided at once."""
+
+    def divide_window(window):
+        def divide_there(part, some):
+            ends = zip(place, window, part, strict=True)
+            return divide_one(tuple(slice(p.start + w.start + s.start, p.start + w.start + s.stop) for p, w, s in ends), some)
+
+        return _divide_pieces(piece[window], divide_there, 1)
+
+    return stitching.number_in_windows(piece.shape, divide_window, stitching.SIDE, stitching.OVERLAP)
 
 
 def fit_separation(choose, score, most=FITTED_ON):

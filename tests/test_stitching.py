@@ -1,0 +1,68 @@
+"""Objects that are numbered window by window, against the same objects numbered at once."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+import stitching
+from objects import separate, separate_by_seeds
+
+
+def partition(labels):
+    """The objects of a label image, whatever their numbers: the first pixel and the area of each."""
+    _, first, areas = np.unique(labels, return_index=True, return_counts=True)
+    return set(zip(first.tolist(), areas.tolist(), strict=True))
+
+
+def crowd(side=180, step=15, radius=9):
+    """Discs that overlap with their neighbours, so that all are one connected piece, and how deep each pixel lies."""
+    y, x = np.mgrid[:side, :side]
+    y, x = (part % step - step // 2 for part in (y, x))
+    depth = np.clip(1 - np.hypot(y, x) / radius, 0, 1)
+    return depth > 0, depth
+
+
+@pytest.fixture
+def small_windows(monkeypatch):
+    monkeypatch.setattr(stitching, "SIDE", 64)
+    monkeypatch.setattr(stitching, "OVERLAP", 40)
+
+
+def test_windows_cover_every_pixel_and_agree_with_their_view_from_inside():
+    image, seen = np.arange(100 * 130).reshape(100, 130), np.zeros((100, 130), int)
+    for window, used, inside in stitching.windows(image.shape, 48, 16):
+        assert (image[used] == image[window][inside]).all()
+        seen[used] += 1
+    assert seen.min() == 1 and seen.max() == 4
+
+
+def test_nuclei_that_form_one_piece_are_those_of_one_look(small_windows, monkeypatch):
+    mask, depth = crowd()
+    divided = separate(mask, 0.2, depth=depth)
+    monkeypatch.setattr(stitching, "SIDE", 4096)
+    at_once = separate(mask, 0.2, depth=depth)
+    assert at_once.max() == 144 and ndimage.label(mask)[1] == 1
+    assert partition(divided) == partition(at_once) and divided.max() == 144
+
+
+def test_seeds_in_windows_are_those_of_one_look(small_windows, monkeypatch):
+    mask, depth = crowd()
+    divided = separate_by_seeds(mask, depth, 0.5)
+    monkeypatch.setattr(stitching, "SIDE", 4096)
+    assert partition(divided) == partition(separate_by_seeds(mask, depth, 0.5)) and divided.max() == 144
+
+
+@pytest.mark.parametrize("rows", [slice(0, 300), slice(40, 52)], ids=["all of the image", "a long bar"])
+def test_an_object_larger_than_a_window_stays_one(small_windows, rows):
+    mask = np.zeros((300, 400), bool)
+    mask[rows] = True
+    assert separate(mask).max() == 1
+    assert separate(mask, 0.2, depth=mask.astype(float)).max() == 1
+
+
+def test_only_what_shares_most_of_both_is_the_same():
+    before, now = np.zeros((2, 10, 10), int)
+    before[:, :5], now[:, :5], before[:, 5:], now[:3, 5:] = 1, 4, 2, 5
+    assert stitching.same_objects(before, now).tolist() == [[1, 2], [4, 5]]
+    now[:7, 5:] = 4
+    assert stitching.same_objects(before, now).tolist() == [[1], [4]]
