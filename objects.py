@@ -101,7 +101,7 @@ def _divide_pieces(mask, divide_one, least_area):
     """Number what ``divide_one`` makes of every connected piece of a mask (H, W), without what is too small: int32.
 
     ``divide_one``: (window of the piece in the image, piece (h, w) bool) -> numbers of its parts (h, w). One piece after
-    the other, and large ones window by window: beyond the labels of the image, the memory is that of a window. Noise has
+    the other, and large ones block by block: beyond the labels of the image, the memory is that of a block. Noise has
     thousands of pieces of a few px, which are one each.
     """
     labels = _drop_small(ndimage.label(mask)[0], least_area)
@@ -110,7 +110,8 @@ def _divide_pieces(mask, divide_one, least_area):
         if max(side.stop - side.start for side in window) <= SPECK:
             continue
         piece = labels[window] == number
-        parts = divide_one(window, piece) if piece.size <= stitching.SIDE**2 else _divide_in_windows(window, piece, divide_one)
+        at_once = piece.size <= (stitching.SIDE + stitching.OVERLAP) ** 2
+        parts = divide_one(window, piece) if at_once else _divide_in_blocks(window, piece, divide_one)
         parts = _drop_small(parts.astype(np.int32), 1)
         further = parts.max() - 1
         if further:
@@ -119,17 +120,17 @@ def _divide_pieces(mask, divide_one, least_area):
     return _drop_small(labels, least_area)
 
 
-def _divide_in_windows(place, piece, divide_one):
+def _divide_in_blocks(place, piece, divide_one):
     """As ``divide_one``, for a piece (H, W) that is too large to be divided at once."""
 
     def divide_window(window):
         def divide_there(part, some):
-            ends = zip(place, window, part, strict=True)
-            return divide_one(tuple(slice(p.start + w.start + s.start, p.start + w.start + s.stop) for p, w, s in ends), some)
+            starts = [p.start + w.start for p, w in zip(place, window, strict=True)]
+            return divide_one(tuple(slice(s + p.start, s + p.stop) for s, p in zip(starts, part, strict=True)), some)
 
         return _divide_pieces(piece[window], divide_there, 1)
 
-    return stitching.number_in_windows(piece.shape, divide_window, stitching.SIDE, stitching.OVERLAP)
+    return stitching.number_in_blocks(piece.shape, divide_window, stitching.SIDE, stitching.OVERLAP)
 
 
 def fit_separation(choose, score, most=FITTED_ON):

@@ -1,51 +1,56 @@
-"""Number objects window by window; one that reaches from window to window keeps one number."""
+"""Number objects block by block; one that reaches from block to block keeps one number."""
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from tiles import origins
-
-SIDE = 2048  # px of a window
-OVERLAP = 512  # px that neighbours share; a quarter of it, where what a window cuts off may be wrong, is not used
+SIDE = 1536  # px of a block
+OVERLAP = 512  # px that the windows of neighbouring blocks share
 
 
-def number_in_windows(shape, number, side=SIDE, overlap=OVERLAP):
-    """The objects of an image of ``shape`` (H, W), numbered in overlapping windows: int32 (H, W), 0 background.
+class Block(NamedTuple):
+    """A part of an image, and how far one looks around it: two slices each, of rows and of columns.
 
-    ``number``: a function of a window (two slices) that returns its objects (h, w), 0 background. Two windows saw the same
-    object when each holds more than half of the other where both looked; arms of one object that meet only in a third window
-    may stay apart. Numbers are not consecutive.
+    ``own``: the blocks of an image cover it once. ``window``: what is looked at, half the overlap further on every side.
+    ``used``: a quarter further: there, what the window's edge cuts off does not matter, and neighbours are compared.
     """
-    labels, count, same = np.zeros(shape, np.int32), 0, [np.zeros((2, 0), np.int64)]
-    for window, used, inside in windows(shape, side, overlap):
-        found = number(window)[inside].astype(np.int32)
-        found[found > 0] += count
-        same.append(same_objects(labels[used], found))
-        labels[used] = found
-        count = max(count, found.max(initial=0))
-    pairs = np.hstack(same)
-    graph = coo_array((np.ones(pairs.shape[1]), tuple(pairs)), (count + 1, count + 1))
-    return connected_components(graph, directed=False)[1].astype(np.int32)[labels]
+
+    own: tuple
+    used: tuple
+    window: tuple
 
 
-def windows(shape, side, overlap):
-    """Windows of at most ``side`` px that cover ``shape`` (H, W), row by row.
+def blocks(shape, side=SIDE, overlap=OVERLAP):
+    """The Blocks of an image of ``shape`` (H, W), row by row: list."""
+    sides = ([_spans(start, length, side, overlap) for start in range(0, length, side)] for length in shape)
+    return [Block(*zip(*spans, strict=True)) for spans in itertools.product(*sides)]
 
-    Yields (the window, the part of the image for which it is used, the same part as seen from the window), two slices each.
+
+def _spans(start, length, side, overlap):
+    return [slice(max(0, start - more), min(length, start + side + more)) for more in (0, overlap // 4, overlap // 2)]
+
+
+def within(inner, outer):
+    """Two slices of an image as two slices of a part of it that contains them."""
+    return tuple(slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True))
+
+
+def number_in_blocks(shape, number, side=SIDE, overlap=OVERLAP):
+    """The objects of an image of ``shape`` (H, W), numbered block by block: int32 (H, W), 0 background.
+
+    ``number``: a function of a window (two slices) that returns its objects (h, w), 0 background. Arms of one object that
+    meet only in a third block may stay apart. Numbers are not consecutive.
     """
-    for spans in itertools.product(*(_spans(length, min(side, length), overlap) for length in shape)):
-        yield tuple(tuple(slice(*ends) for ends in part) for part in zip(*spans, strict=True))
-
-
-def _spans(length, side, overlap):
-    unused = overlap // 4
-    for start in origins(length, side, min(overlap, side - 1)):
-        first = start + unused if start else 0
-        last = start + side - unused if start + side < length else length
-        yield (start, start + side), (first, last), (first - start, last - start)
+    labels, count = np.zeros(shape, np.int32), 0
+    for block in blocks(shape, side, overlap):
+        found = number(block.window)[within(block.used, block.window)].astype(np.int32)
+        known, again = same_objects(labels[block.used], found)
+        names = np.append(0, count + np.arange(1, found.max(initial=0) + 1)).astype(np.int32)
+        count = names[-1] if len(names) > 1 else count
+        names[again] = known
+        labels[block.used] = names[found]
+    return labels
 
 
 def same_objects(before, now):

@@ -1,4 +1,4 @@
-"""Objects that are numbered window by window, against the same objects numbered at once."""
+"""Objects that are numbered block by block, against the same objects numbered at once."""
 
 import numpy as np
 import pytest
@@ -23,20 +23,22 @@ def crowd(side=180, step=15, radius=9):
 
 
 @pytest.fixture
-def small_windows(monkeypatch):
-    monkeypatch.setattr(stitching, "SIDE", 64)
-    monkeypatch.setattr(stitching, "OVERLAP", 40)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(stitching, "SIDE", 40)
+    monkeypatch.setattr(stitching, "OVERLAP", 80)
 
 
-def test_windows_cover_every_pixel_and_agree_with_their_view_from_inside():
+def test_blocks_cover_every_pixel_once_and_look_further():
     image, seen = np.arange(100 * 130).reshape(100, 130), np.zeros((100, 130), int)
-    for window, used, inside in stitching.windows(image.shape, 48, 16):
-        assert (image[used] == image[window][inside]).all()
-        seen[used] += 1
-    assert seen.min() == 1 and seen.max() == 4
+    for block in stitching.blocks(image.shape, 32, 16):
+        assert (image[block.own] == image[block.window][stitching.within(block.own, block.window)]).all()
+        seen[block.own] += 1
+        assert [side.start for side in block.used] == [max(0, side.start - 4) for side in block.own]
+        assert [side.stop for side in block.window] == [min(s.stop + 8, n) for s, n in zip(block.own, image.shape, strict=True)]
+    assert (seen == 1).all()
 
 
-def test_nuclei_that_form_one_piece_are_those_of_one_look(small_windows, monkeypatch):
+def test_nuclei_that_form_one_piece_are_those_of_one_look(small_blocks, monkeypatch):
     mask, depth = crowd()
     divided = separate(mask, 0.2, depth=depth)
     monkeypatch.setattr(stitching, "SIDE", 4096)
@@ -45,7 +47,7 @@ def test_nuclei_that_form_one_piece_are_those_of_one_look(small_windows, monkeyp
     assert partition(divided) == partition(at_once) and divided.max() == 144
 
 
-def test_seeds_in_windows_are_those_of_one_look(small_windows, monkeypatch):
+def test_seeds_in_blocks_are_those_of_one_look(small_blocks, monkeypatch):
     mask, depth = crowd()
     divided = separate_by_seeds(mask, depth, 0.5)
     monkeypatch.setattr(stitching, "SIDE", 4096)
@@ -53,7 +55,7 @@ def test_seeds_in_windows_are_those_of_one_look(small_windows, monkeypatch):
 
 
 @pytest.mark.parametrize("rows", [slice(0, 300), slice(40, 52)], ids=["all of the image", "a long bar"])
-def test_an_object_larger_than_a_window_stays_one(small_windows, rows):
+def test_an_object_larger_than_a_block_stays_one(small_blocks, rows):
     mask = np.zeros((300, 400), bool)
     mask[rows] = True
     assert separate(mask).max() == 1
