@@ -31,16 +31,18 @@ class TrainingBatches:
 
     Each is (images, targets) or, with border weights, (images, targets, weights): float32 (N, tile, tile, C),
     normalised; uint8 (N, tile, tile, 1), or float32 (N, tile, tile, 2) with ``data.depths``; float32 (N, tile, tile).
+    Of several machines that train together (``share``: the number of this one, from 0, and how many) each has its part of
+    every batch.
     Set ``epoch`` (from 0) before an epoch begins. The workers run through the batches of the whole run in order; one
     asked for out of turn is made here, and is the same. An exception in a worker reaches the caller and names the image.
     """
 
-    def __init__(self, samples, config, epoch=0):
-        self.samples, self.config, self.epoch = samples, config, epoch
+    def __init__(self, samples, config, epoch=0, share=(0, 1)):
+        self.samples, self.config, self.epoch, self.share = samples, config, epoch, share
         self.next_number = epoch * config.steps
         self.lock = threading.Lock()  # tf.data asks from several threads
         self.error = None
-        self.stream = _start_workers(samples, config, self.next_number)
+        self.stream = _start_workers(samples, config, self.next_number, share)
 
     def __len__(self):
         return self.config.steps
@@ -53,7 +55,7 @@ class TrainingBatches:
                     batch = next(self.stream)
                     self.next_number += 1
                     return tuple(np.array(part) for part in batch)  # a copy: the shared memory is given back at once
-            return make_batch(self.samples, self.config, number)
+            return make_batch(self.samples, self.config, number, self.share)
         except Exception as error:
             self.error = error  # backends wrap it; ``train`` raises it as it was
             raise
@@ -65,12 +67,12 @@ class TrainingBatches:
             self.stream = None
 
 
-def _start_workers(samples, config, first):
+def _start_workers(samples, config, first, share):
     numbers = grain.MapDataset.range(first, max(config.epochs * config.steps, first + 1))
     workers = grain.multiprocessing.MultiprocessingOptions(config.workers, BATCHES_AHEAD)
     # Without read-ahead threads: grain's default makes 500 batches in each worker before anybody asks.
     no_threads = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
-    batches = numbers.map(partial(make_batch, samples, config)).to_iter_dataset(no_threads)
+    batches = numbers.map(partial(make_batch, samples, config, share=share)).to_iter_dataset(no_threads)
     return iter(batches.mp_prefetch(workers, worker_init_fn=_start_worker))
 
 
@@ -82,14 +84,20 @@ def check_batch_size(samples, config):
         )
 
 
-def make_batch(samples, config, number):
-    """Batch ``number`` of a run, as ``TrainingBatches`` describes it.
+def make_batch(samples, config, number, share=(0, 1)):
+    """Batch ``number`` of a run, or a share of it, as ``TrainingBatches`` describes it.
 
     Everything random is keyed to (seed, number of the tile in the run), never to the process that happens to draw it.
     """
     first = number * config.batch_size
-    drawn = [_draw(samples, config, first + i) for i in range(config.batch_size)]
+    drawn = [_draw(samples, config, first + i) for i in part(config.batch_size, share)]
     return tuple(np.stack(parts) for parts in zip(*drawn, strict=True))
+
+
+def part(size, share):
+    """The places of a batch of ``size`` tiles that a share (its number, how many there are) holds: range."""
+    number, count = share
+    return range(size * number // count, size * (number + 1) // count)
 
 
 def _draw(samples, config, index):
@@ -161,11 +169,12 @@ class ChooseBatches:
     """The choose set as a sequence of (images, targets, weights) batches, never augmented, every pixel counted once.
 
     Weights are 1, and 0 for reflected padding, for pixels that an earlier tile holds already, and for the empty tiles
-    that fill the last batch: every batch has ``config.batch_size`` tiles, so that it divides by the replicas.
+    that fill the last batch: every batch has ``config.batch_size`` tiles, so that it divides by the replicas. ``share`` as
+    in ``TrainingBatches``.
     """
 
-    def __init__(self, samples, config):
-        self.config = config
+    def __init__(self, samples, config, share=(0, 1)):
+        self.config, self.share = config, share
         self.places = [(sample, *place) for sample in samples for place in _places(sample.mask.shape, config.tile)]
 
     def __len__(self):
@@ -173,8 +182,11 @@ class ChooseBatches:
 
     def __getitem__(self, number):
         size = self.config.batch_size
-        drawn = [self._tile(*place) for place in self.places[number * size : (number + 1) * size]]
-        drawn += [tuple(np.zeros_like(part) for part in drawn[0])] * (size - len(drawn))
+        places = self.places[number * size : (number + 1) * size]
+        mine = part(size, self.share)
+        drawn = [self._tile(*place) for place in places[mine.start : mine.stop]]
+        empty = drawn[0] if drawn else self._tile(*places[0])
+        drawn += [tuple(np.zeros_like(array) for array in empty)] * (len(mine) - len(drawn))
         return tuple(np.stack(parts) for parts in zip(*drawn, strict=True))
 
     def _tile(self, sample, y, x, top, left):

@@ -69,6 +69,9 @@ class Config:
     views: int = option(1, "turned and mirrored views of an image whose predictions are averaged, 1 to 8; each costs time")
     blend: str = option("linear", "how overlapping predictions are blended")
 
+    nodes: str | None = option(
+        None, "machines that train together, under KERAS_BACKEND=jax: host:port/count/number, e.g. 10.0.0.1:5000/2/0; or auto"
+    )
     device: str = option("auto", "auto: all GPUs there are, else the CPU")
     precision: str = option("auto", "auto: bfloat16 compute where the hardware has it; weights stay float32")
     workers: int = option(2, "processes that prepare batches; 0 = the main process")
@@ -189,7 +192,7 @@ def parse_command_line(recipes, arguments=None):
     recipe, resume = given.pop("recipe"), given.pop("resume", None)
     if recipe not in recipes:
         parser.error(f"no recipe is called {recipe!r}; choose one of {', '.join(recipes)}")
-    allowed = {"workers"}  # the batches are the same whatever it is
+    allowed = {"workers", "nodes"}  # the batches are the same whatever they are
     if resume is not None and set(given) - allowed:
         parser.error(
             f"--resume takes all settings from the run; remove {', '.join(flag(k) for k in given if k not in allowed)}"

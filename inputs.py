@@ -24,19 +24,24 @@ def find_images(patterns):
         if not matches:
             raise ValueError(f"{pattern}: no such file or folder, and no file of this pattern.")
         for match in matches:
-            paths += sorted(match.iterdir()) if match.is_dir() else [match]
+            paths += sorted(match.iterdir()) if match.is_dir() and not is_scan(match) else [match]
     images = {}
     for path in paths:
-        if is_image(path) and not _is_result(path):
+        if (is_image(path) or is_scan(path)) and not _is_result(path):
             images.setdefault(path.resolve(), path)
     if not images:
-        raise ValueError(f"{', '.join(patterns)}: no image here; this program reads {', '.join(IMAGE_SUFFIXES)}.")
+        raise ValueError(f"{', '.join(patterns)}: no image here; this program reads {', '.join(IMAGE_SUFFIXES)} and .zarr.")
     return list(images.values())
 
 
 def is_image(path):
     """Whether a path is a file that this program reads, by its suffix; hidden files are not."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def is_scan(path):
+    """Whether a path is a folder of OME-Zarr, by its suffix, which may be larger than memory."""
+    return path.suffix.lower() == ".zarr" and not path.name.startswith(".") and path.is_dir()
 
 
 def _is_result(path):

@@ -1,6 +1,8 @@
 """What ``predict.py`` leaves: files of every image, written whole, and the tables and the page of all together."""
 
 import contextlib
+import os
+import shutil
 
 import imageio.v3 as iio
 import numpy as np
@@ -13,9 +15,10 @@ from files import read_json, remove_leftovers, write_json, write_text, written_w
 from images import as_image
 from inputs import NOTE
 from measurements import measure_objects
-from quality import LIMITS, flags
+from quality import LIMITS, QUANTITIES, flags
 
 ROWS = "rows"
+PIECES = "pieces"
 OVERLAY_SIDE = 2048  # px at most; larger images are shown smaller
 FEW = np.iinfo(np.uint16).max  # objects that uint16 can number
 
@@ -56,8 +59,15 @@ def forget(folder, name):
     note = folder / ROWS / f"{name}.json"
     if note.exists():
         for file in read_json(note)["files"]:
-            (folder / file).unlink(missing_ok=True)
+            remove(folder / file)
         note.unlink()
+
+
+def remove(path):
+    """Delete a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
 
 
 def _state(path):
@@ -89,11 +99,42 @@ def write(folder, name, path, planes, segmentations, probability=False):
             height, width = found.mask.shape
             images.append({**where, **shown, "height": height, "width": width, **found.quality})
             objects.append(found.measurements.assign(**where))
-    table = pd.concat(objects)
-    table = table[["name", "page", *(column for column in table if column not in where)]]
-    write_text(folder / ROWS / f"{name}.csv", table.to_csv(index=False))
-    files = [f"{name}_{kind}.tif" for kind in kinds] + [row["overlay"] for row in images] + [f"{ROWS}/{name}.csv"]
+    write_rows(folder, name, path, pd.concat(objects), images, [f"{name}_{kind}.tif" for kind in kinds])
+
+
+def write_rows(folder, name, path, objects, images, files):
+    """Write the rows of an image in the tables, and which files belong to it: last, for then it is done."""
+    objects = objects[["name", "page", *(column for column in objects if column not in ("name", "page"))]]
+    write_text(folder / ROWS / f"{name}.csv", objects.to_csv(index=False))
+    files = [*files, *(row["overlay"] for row in images), f"{ROWS}/{name}.csv"]
     write_json(folder / ROWS / f"{name}.json", {"state": _state(path), "files": files, "images": images})
+
+
+def pieces_of(folder, name, path):
+    """The folder for what is found of a scan block by block; emptied when the scan has changed since."""
+    pieces = folder / PIECES / name
+    note = pieces / "state.json"
+    if not note.exists() or read_json(note) != _state(path):
+        remove(pieces)
+        write_json(note, _state(path))
+    return pieces
+
+
+def write_scan(folder, name, path, small, objects, row):
+    """Write what belongs to a scan beside <name>_objects.zarr, which lies in its folder of pieces and is moved.
+
+    ``small``: the image (h, w) and its objects, small enough to look at. ``objects``: their measurements. ``row``: of the
+    table of images.
+    """
+    overlay = f"{name}_overlay.png"
+    with written_whole(folder / overlay) as temporary:
+        iio.imwrite(temporary, figures.outlined(as_image(small[0], path.name), small[1], OVERLAY_SIDE))
+    labels = f"{name}_objects.zarr"
+    os.replace(folder / PIECES / name / "objects.zarr", folder / labels)
+    where = {"name": name, "page": 1}
+    images = [{**where, "file": as_text(path), "pages": 1, "overlay": overlay, **dict.fromkeys(QUANTITIES), **row}]
+    write_rows(folder, name, path, objects.assign(**where), images, [labels])
+    remove(folder / PIECES / name)
 
 
 def numbered(objects, pages):

@@ -4,6 +4,7 @@ python predict.py my_images                                    every image of a 
 python predict.py a.tif "plate1/*.png" -o results              files and patterns, into a folder of your choice
 python predict.py my_images -o results --resume                go on after an interruption
 python predict.py my_images --model runs/dsb/<run>/model.keras by a network that you trained
+python predict.py slide.zarr --dask                            OME-Zarr larger than memory, by all cores
 """
 
 import argparse
@@ -65,19 +66,77 @@ def predict(options):
 def segment_all(folder, to_do, network, options, failed):
     """Write the files of every image; {file: reason} of those that could not be segmented go into ``failed``."""
     started = time.perf_counter()
-    for name, path in tqdm(to_do.items(), desc="Segmenting", unit="image", disable=None):
-        try:
-            outputs.forget(folder, name)
-            planes = read_planes(path, options.channel)
-            outputs.write(folder, name, path, planes, segment_pages(path, planes, network, options), options.probability)
-        except NotWrittenError:
-            raise  # a full disk would fail every other image, too
-        except Exception as error:  # one odd file, whatever a decoder makes of it, stops no other
+    finished = on_cluster(folder, to_do, network, options) if options.dask else one_by_one(folder, to_do, network, options)
+    for path, error in finished:
+        if error:
             file, reason = outputs.as_text(path), outputs.as_text(str(error) or type(error).__name__)
             failed[file] = reason if file in reason else f"{file}: {reason}"
     seconds, segmented = time.perf_counter() - started, len(to_do) - len(failed)
     if segmented:
         print(f"{segmented} images in {seconds:.1f} s, {segmented / seconds:.2f} images per second")
+
+
+def one_by_one(folder, to_do, network, options):
+    """Segment the images in this process: yields (path, None, or why it could not be segmented)."""
+    for name, path in tqdm(to_do.items(), desc="Segmenting", unit="image", disable=None):
+        yield path, attempt(segment_file, folder, name, path, network, options)
+
+
+def on_cluster(folder, to_do, network, options):
+    """As ``one_by_one``, on the workers of a Dask cluster: image by image, and scans block by block."""
+    import cluster
+
+    scans = {name: path for name, path in to_do.items() if inputs.is_scan(path)}
+    files = [(folder.resolve(), name, path.resolve(), options) for name, path in to_do.items() if name not in scans]
+    with cluster.connect(options.dask) as client:
+        for (_, name, _, _), error in cluster.run(client, segment_there, files, "Segmenting", "image"):
+            yield to_do[name], error
+        for name, path in scans.items():
+            yield path, attempt(segment_large, folder, name, path, network, options, client)
+
+
+def attempt(action, *given):
+    """Do something with one file: None, or the exception. One odd file, whatever a decoder makes of it, stops no other."""
+    try:
+        action(*given)
+    except NotWrittenError:
+        raise  # a full disk would fail every other image, too
+    except Exception as error:
+        return error
+
+
+def segment_there(folder, name, path, options):
+    """``segment_file`` on a worker of a cluster, which opens the network itself."""
+    import cluster
+
+    segment_file(folder, name, path, cluster.open_once(options.model), options)
+
+
+def segment_file(folder, name, path, network, options):
+    """Write the files of one image; raises ValueError that names it when it cannot be segmented."""
+    if inputs.is_scan(path):
+        raise ValueError(f"{path}: OME-Zarr is segmented block by block; add --dask.")
+    outputs.forget(folder, name)
+    planes = read_planes(path, options.channel)
+    outputs.write(folder, name, path, planes, segment_pages(path, planes, network, options), options.probability)
+
+
+def segment_large(folder, name, path, network, options, client):
+    """Write the files of a scan, as ``segment_file``, block by block on the workers of a Dask cluster."""
+    import scans
+
+    if options.probability:
+        raise ValueError(f"{path}: no probability is written of OME-Zarr; leave --probability out.")
+    outputs.forget(folder, name)
+    pieces = outputs.pieces_of(folder, name, path).resolve()
+    job = scans.Job(str(path.resolve()), options.channel, str(pieces), str(Path(options.model).resolve()))
+    job = job._replace(scale=scans.find_scale(job, network, options.diameter), views=options.views, invert=options.invert)
+    size = options.pixel_size or scans.open_scan(path, options.channel)[1]
+    objects = scans.segment_scan(client, job, pieces / "objects.zarr", size)
+    small, row = scans.overview(job, pieces / "objects.zarr", outputs.OVERLAY_SIDE)
+    diameter = objects["equivalent_diameter"].median() if len(objects) else None
+    known = {"objects": len(objects), "diameter": diameter, "scale": job.scale, "pixel_size": size, "explanation": ""}
+    outputs.write_scan(folder, name, path, small, objects, row | known)
 
 
 def segment_pages(path, planes, network, options):
@@ -118,6 +177,8 @@ def parse_command_line(arguments):
     add("--views", type=int, default=2, choices=range(1, 9), metavar="N", help="turned and mirrored views whose mean is "
         "taken, 1 to 8; each costs time (default: %(default)s)")  # fmt: skip
     add("--probability", action="store_true", help="also write <name>_probability.tif (float32, 0 to 1)")
+    add("--dask", nargs="?", const="local", metavar="ADDRESS", help="spread the work over the workers of a Dask cluster, or "
+        "without an address over the cores of this machine; also reads OME-Zarr, which may be larger than memory")  # fmt: skip
     add("--resume", action="store_true", help="go on in a folder that holds results of the same command")
     return parser.parse_args(arguments)
 

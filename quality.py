@@ -30,6 +30,7 @@ RULES = {
     "small objects": Rule("diameter_ratio", True, "objects are smaller than those of the training: try --diameter"),
     "large objects": Rule("diameter_ratio", False, "objects are larger than those of the training: try --diameter"),
 }
+QUANTITIES = [rule.quantity for rule in RULES.values()]
 LIMITS = {  # guesses, until weights/make.py fits those of a network on its choose set
     "empty": 1,
     "almost full": 0.9,

@@ -110,15 +110,23 @@ def segment(image, model, *, pixel_size=None, diameter=None, views=DEFAULT_VIEWS
     image = as_image(image, "image")
     sample = Sample("image", inverted(image) if invert else image, np.zeros(image.shape[:2], np.uint8))
     scale = find_scale(sample, network, diameter) if diameter else 1.0
-    probability, masks = _predict(sample, network, scale, views)
-    how = _separation(network, probability, scale)
-    objects = divide(to_mask(probability, network.card["threshold"]), probability, how)
+    objects, probability, masks = number_objects(sample, network, scale, views)
     found, mask = foreground(probability), (objects > 0).astype(np.uint8)
     gray = to_channels(image, 1)[..., 0] if image.shape[2] == 3 else image[..., 0]
     measurements = measure_objects(objects, pixel_size, gray)
     usual = network.card["training_data"].get("object_diameter")
     quality = measure_quality(gray, found, mask, masks, measurements, usual and usual["median"] / scale)
     return Segmentation(mask * np.uint8(255), objects, found, measurements, quality | {"scale": scale})
+
+
+def number_objects(sample, network, scale=1.0, views=DEFAULT_VIEWS, limits=None):
+    """The objects of a Sample: their numbers, int32 (H, W); the probability (H, W, maps); masks of two views, or None.
+
+    ``scale``: enlarges the image for the network. ``limits``: intensities that it sees as 0 and 1, if not those of the image.
+    """
+    probability, masks = _predict(sample, network, scale, views, limits)
+    how = _separation(network, probability, scale)
+    return divide(to_mask(probability, network.card["threshold"]), probability, how), probability, masks
 
 
 def check_diameter(network, diameter):
@@ -136,7 +144,7 @@ def find_scale(sample, network, diameter):
     check_diameter(network, diameter)
     usual = network.card["training_data"]["object_diameter"]
     if diameter == "auto":
-        probability, _ = _predict(sample, network, 1.0, 1)
+        probability, _ = _predict(sample, network, 1.0, 1, None)
         how = _separation(network, probability, 1.0)._replace(least_area=1)
         areas = np.bincount(divide(to_mask(probability, network.card["threshold"]), probability, how).ravel())[1:]
         if not len(areas):
@@ -148,12 +156,12 @@ def find_scale(sample, network, diameter):
     return float(np.clip(usual["median"] / diameter, *SCALES))
 
 
-def _predict(sample, network, scale, views):
+def _predict(sample, network, scale, views, limits):
     """Mean probability (H, W, maps) of some views, and the masks (h, w) of the first and the last one, None of a single one."""
     config = network.config.replace(views=views)
     prepared = prepare(sample, config.channels, config.image_scale * scale)
     total, first = None, None
-    for view in predict_views(network.predict, prepared.image, prepared.limits, config):
+    for view in predict_views(network.predict, prepared.image, limits or prepared.limits, config):
         last = to_mask(view, network.card["threshold"])
         first = last if first is None else first
         view /= np.float32(views)  # in place, as the sum: large images fill the memory

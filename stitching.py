@@ -31,6 +31,20 @@ def _spans(start, length, side, overlap):
     return [slice(max(0, start - more), min(length, start + side + more)) for more in (0, overlap // 4, overlap // 2)]
 
 
+def grid(shape, side=SIDE):
+    """How many blocks an image of ``shape`` (H, W) has: (rows, columns)."""
+    return tuple(-(-length // side) for length in shape)
+
+
+def neighbours(rows, columns):
+    """Pairs of the numbers of blocks that touch, also at a corner, each pair once: list."""
+    steps = [(0, 1), (1, -1), (1, 0), (1, 1)]
+    places = itertools.product(range(rows), range(columns), steps)
+    pairs = [(row, column, row + down, column + right) for row, column, (down, right) in places]
+    inside = [pair for pair in pairs if pair[2] < rows and 0 <= pair[3] < columns]
+    return [(row * columns + column, below * columns + right) for row, column, below, right in inside]
+
+
 def within(inner, outer):
     """Two slices of an image as two slices of a part of it that contains them."""
     return tuple(slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True))

@@ -63,6 +63,8 @@ def run_series(name, given, values, folder=None):
         given = began_with | given
     else:
         recipe = import_module(name)
+        if given.get("nodes"):
+            raise ValueError("--nodes is for a single run; start the runs of a series one by one.")
         held_in_turn = "all" in (given.pop("hold_out", None), *values.get("hold_out", ()))
         source, simulated = run_folder.find_data(recipe, given, None, ROOT / "datasets")
         given["data"] = str(source)  # all runs on the same images, also if others come to lie where these were found
@@ -121,7 +123,8 @@ def run(name, given, resumed=None):
     recipe = import_module(name if resumed is None else run_folder.read_config(resumed).recipe)
     source, simulated = run_folder.find_data(recipe, given, resumed, ROOT / "datasets")
     if resumed:
-        config = run_folder.read_config(resumed).replace(**{k: v for k, v in given.items() if k == "workers"})
+        again = {"nodes": None} | {name: value for name, value in given.items() if name in ("workers", "nodes")}
+        config = run_folder.read_config(resumed).replace(**again)
     else:
         config = configure(recipe, given, simulated)
     unlabelled = recipe.load_unlabelled(source) if hasattr(recipe, "load_unlabelled") else []
@@ -158,21 +161,30 @@ def run(name, given, resumed=None):
     import batches
     import devices
     import explore
+    import nodes
     import prediction
     import reporting
     import training
     from backend import keras
 
+    share = nodes.join(config.nodes)
+    if share.number:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (the first machine tells what happens)
     if config.classes == 2:
         data["object_diameter"] = explore.object_diameters(originals.fit)
     gpus = devices.list_gpus(config.device)
-    config = devices.for_replicas(config, max(1, len(gpus)))
+    config = devices.for_replicas(config, nodes.count_devices() if share.count > 1 else max(1, len(gpus)))
     precision = devices.set_precision(config.precision, gpus)
     batches.check_batch_size(samples.fit, config)
     prediction.check_prediction_tile(config)
-    folder = run_folder.continue_run(resumed, samples) if resumed else run_folder.make_run_folder(config, ROOT / "runs")
-    if not resumed:
-        run_folder.write_start(folder, config, source, samples, {"gpus": gpus, "precision": precision})
+    folder = resumed
+    if share.number == 0:
+        folder = run_folder.continue_run(resumed, samples) if resumed else run_folder.make_run_folder(config, ROOT / "runs")
+        if not resumed:
+            run_folder.write_start(folder, config, source, samples, {"gpus": gpus, "precision": precision})
+    if share.count > 1:
+        folder = Path(nodes.of_first(os.path.abspath(folder or "")))
+        print(f"{share.count} machines; if one is lost all end: go on with --resume {folder} --nodes ... on all of them")
     print(f"Run folder: {folder}")
     keras.utils.set_random_seed(config.seed)
     with devices.scope(devices.make_strategy(gpus)):
@@ -182,10 +194,19 @@ def run(name, given, resumed=None):
 
     # Fit
     try:
-        history = training.train(model, samples, config, folder)
+        history = training.train(model, samples, config, folder, share)
     except training.InterruptedRunError:
         print(f"Stopped. To go on: python {Path(__file__).name} {config.recipe} --resume {run_folder.to_resume(folder)}")
         sys.exit(130)
+    except Exception as error:
+        if share.count == 1:
+            raise
+        nodes.stop(share, error)
+    if share.count > 1:
+        nodes.leave()
+        if share.number:
+            return folder
+        model = training.best_network(config, folder)
 
     # Predict: the choose set for the threshold, then the report set once
     chosen = prediction.predict_samples(model, samples.choose, originals.choose, config, "Fitting the threshold")

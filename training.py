@@ -13,6 +13,7 @@ from tqdm import tqdm
 from backend import keras
 from batches import ChooseBatches, TrainingBatches
 from files import read_json, write_json, write_text, written_whole
+from nodes import Share, of_all
 from unet import Overlap, PixelLoss, build_unet
 
 MONITOR = "val_dice"
@@ -49,26 +50,29 @@ def compiled_unet(config, on_gpu=False):
     return model
 
 
-def train(model, samples, config, folder):
+def train(model, samples, config, folder, share=Share()):  # noqa: B008  (it cannot be changed)
     """Fit the network to ``samples.fit`` until the Dice on ``samples.choose`` stops rising; load the best epoch.
 
-    Continues where a run in ``folder`` stopped. Writes checkpoints, history.csv and TensorBoard's log there and
-    returns the history, a DataFrame with one row per epoch. Raises InterruptedRunError after Ctrl-C or SIGTERM, and
-    ValueError that names the image when a batch cannot be made.
+    Continues where a run in ``folder`` stopped. Of several machines (``share``: see ``nodes.join``) the first one writes,
+    into a folder that all must see. Writes checkpoints, history.csv and TensorBoard's log there and
+    returns the history, a DataFrame with one row per epoch. Raises InterruptedRunError after Ctrl-C or SIGTERM,
+    ValueError that names the image when a batch cannot be made, and what JAX raises when another machine is gone.
     """
-    checkpoint = Checkpoint(model, config, folder)
+    checkpoint = Checkpoint(model, config, folder, share)
     done = checkpoint.restore()
+    if share.count > 1 and len(set(of_all(done))) > 1:
+        raise ValueError(f"{folder}: the machines see different files here; --output must lie on a disk that all of them see.")
     if not checkpoint.finished:
-        with contextlib.closing(TrainingBatches(samples.fit, config, done)) as batches, checkpoint.stop_on_signals():
+        with contextlib.closing(TrainingBatches(samples.fit, config, done, share)) as batches, checkpoint.stop_on_signals():
             set_epoch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch))
-            tensorboard = keras.callbacks.TensorBoard(str(folder / "tensorboard"))
+            told = [Progress(checkpoint), keras.callbacks.TensorBoard(str(folder / "tensorboard"))] if share.number == 0 else []
             try:
                 model.fit(
                     _Batches(batches),
                     epochs=config.epochs,
                     initial_epoch=done,
-                    validation_data=_Batches(ChooseBatches(samples.choose, config)),
-                    callbacks=[set_epoch, checkpoint, Progress(checkpoint), tensorboard],
+                    validation_data=_Batches(ChooseBatches(samples.choose, config, share)),
+                    callbacks=[set_epoch, checkpoint, *told],
                     shuffle=False,
                     verbose=0,
                 )
@@ -80,6 +84,14 @@ def train(model, samples, config, folder):
     return checkpoint.history
 
 
+def best_network(config, folder):
+    """The network of the best epoch of a run in ``folder``."""
+    checkpoint = Checkpoint(compiled_unet(config), config, folder)
+    checkpoint.restore()
+    checkpoint.load_best()
+    return checkpoint.network
+
+
 class Checkpoint(keras.callbacks.Callback):
     """Saves every finished epoch, keeps the best one, stops early, and continues where an earlier process ended.
 
@@ -89,9 +101,9 @@ class Checkpoint(keras.callbacks.Callback):
     own weights files are HDF5, which on a full disk ends the process with a segmentation fault.)
     """
 
-    def __init__(self, model, config, folder):
+    def __init__(self, model, config, folder, share=Share()):  # noqa: B008
         super().__init__()
-        self.network, self.config, self.folder = model, config, Path(folder)
+        self.network, self.config, self.folder, self.share = model, config, Path(folder), share
         self.index = self.folder / "checkpoint.json"
         self.history = pd.DataFrame()
         self.stop_asked = False
@@ -133,6 +145,13 @@ class Checkpoint(keras.callbacks.Callback):
         if not np.isfinite(list(row.values())).all():
             raise ValueError(f"The loss became {row['loss']} in epoch {epoch + 1}; start again with a lower --learning-rate.")
         self.history = pd.concat([self.history, pd.DataFrame([row])], ignore_index=True)
+        if self.share.number == 0:
+            self._write(epoch)
+        if self.share.count > 1:
+            self.stop_asked = any(of_all(self.stop_asked))  # also so that no machine goes on before the first has written
+        self.model.stop_training = self.stop_asked or self.finished
+
+    def _write(self, epoch):
         with written_whole(self._path(epoch + 1)) as temporary:
             np.savez(temporary, *map(keras.ops.convert_to_numpy, self._variables()))
         write_json(self.index, {"history": self.history.to_dict("records")})
@@ -140,7 +159,6 @@ class Checkpoint(keras.callbacks.Callback):
         for old in self.folder.glob("epoch-*.npz"):
             if old not in (self._path(epoch + 1), self._path(self.best_epoch)):
                 old.unlink()
-        self.model.stop_training = self.stop_asked or self.finished
 
     @contextlib.contextmanager
     def stop_on_signals(self):

@@ -1,0 +1,90 @@
+"""Several machines that train together, by JAX's own engine: they join, tell each other, and leave."""
+
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from backend import keras
+
+LONGEST = 4096  # bytes of a path
+SILENCE = 30  # s without a sign of life, after which JAX takes a machine for lost and ends the others
+
+
+class Share(NamedTuple):
+    """The number of this machine, from 0, and how many train together."""
+
+    number: int = 0
+    count: int = 1
+
+
+def join(address):
+    """Join the machines that train together: the Share of this process. Every device of all becomes a replica.
+
+    ``address``: "host:port/count/number", the host that of number 0; "auto" for processes that SLURM or MPI started; None
+    for one machine. Raises ValueError for another text, and without JAX, whose engine this is.
+    """
+    if address is None:
+        return Share()
+    where = () if address == "auto" else _parse(address)
+    if keras.backend.backend() != "jax":
+        raise ValueError(
+            "--nodes works under JAX: pip install -r requirements-cluster.txt, and set KERAS_BACKEND=jax in the environment."
+        )
+    import jax
+
+    jax.distributed.initialize(*where, heartbeat_timeout_seconds=SILENCE)
+    keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+    return Share(jax.process_index(), jax.process_count())
+
+
+def _parse(text):
+    host, *numbers = text.split("/")
+    try:
+        count, number = map(int, numbers)
+        if ":" in host and 0 <= number < count:
+            return host, count, number
+    except ValueError:
+        pass
+    raise ValueError(f"--nodes is {text!r}; expected host:port/count/number, as 10.0.0.1:5000/2/0, or auto.")
+
+
+def leave():
+    """End what ``join`` began; all machines must call it. What follows runs on this one alone."""
+    import jax
+
+    jax.distributed.shutdown()
+    keras.distribution.set_distribution(None)
+
+
+def stop(share, error):
+    """End this process at once, and say why: at a usual exit JAX would wait for a machine that is gone, and abort."""
+    reason = f"machine {share.number} of {share.count} stopped; if another one did first, this is why: {error}"
+    print(f"{Path(sys.argv[0]).name}: {reason}", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def count_devices():
+    """Devices of all machines together, each of which holds a copy of the network."""
+    import jax
+
+    return jax.device_count()
+
+
+def of_all(value):
+    """A number of every machine, in their order: list. All machines must call it."""
+    from jax.experimental import multihost_utils
+
+    return multihost_utils.process_allgather(np.asarray(value)).tolist()
+
+
+def of_first(text):
+    """What machine 0 has as text, on all of them. All machines must call it."""
+    from jax.experimental import multihost_utils
+
+    padded = np.zeros(LONGEST, np.uint8)
+    content = np.frombuffer(text.encode(), np.uint8)
+    padded[: len(content)] = content
+    return bytes(np.asarray(multihost_utils.broadcast_one_to_all(padded))).rstrip(b"\0").decode()

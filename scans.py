@@ -1,0 +1,226 @@
+"""Images larger than memory: OME-Zarr in and out, block by block, on the workers of a Dask cluster.
+
+A worker holds one block at a time. What it found there is written whole: a command that was killed goes on.
+"""
+
+import itertools
+from pathlib import Path
+from typing import NamedTuple
+
+import dask
+import dask.array
+import numpy as np
+import pandas as pd
+from ome_zarr.io import parse_url
+from ome_zarr.reader import Multiscales, Reader
+from ome_zarr.scale import Methods
+from ome_zarr.writer import write_image
+from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+import cluster
+import segmentation
+import stitching
+from data import Sample, intensity_limits
+from files import written_whole
+from images import as_image
+from measurements import measure_objects
+
+SIDE, OVERLAP = 3072, 1024  # px of a block, and what the windows of neighbours share
+CHUNK = 1024  # px of the chunks that are written
+LOOKED_AT = 16  # blocks whose intensities stand for all
+MICROMETRES = {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3}
+
+
+class Job(NamedTuple):
+    """What a worker must know: the scan, its channel, the folder for pieces, the network, how both are shown to each other."""
+
+    source: str
+    channel: int | None
+    pieces: str
+    model: str
+    scale: float = 1.0
+    views: int = segmentation.DEFAULT_VIEWS
+    invert: bool = False
+    limits: tuple | None = None
+    side: int = SIDE
+    overlap: int = OVERLAP
+
+    def piece(self, number):
+        """The file of what was found in a block."""
+        return Path(self.pieces) / f"{number:06d}.npy"
+
+    def scan(self):
+        """The dask array of ``open_scan``."""
+        return open_scan(self.source, self.channel)[0]
+
+    def blocks(self):
+        """The Blocks of the scan."""
+        return stitching.blocks(self.scan().shape, self.side, self.overlap)
+
+
+def open_scan(path, channel=None):
+    """The largest resolution of an OME-Zarr image: (dask array (H, W), µm per px or None).
+
+    Raises ValueError that names the folder for what is no such image, a volume, a film, and a channel that is not there.
+    """
+    place = parse_url(path)
+    nodes = [] if place is None else [node for node in Reader(place)() if node.load(Multiscales)]
+    if not nodes:
+        raise ValueError(f"{path}: no image in it; expected OME-Zarr with multiscales.")
+    axes, array = nodes[0].metadata["axes"], nodes[0].data[0]
+    names = [axis["name"] for axis in axes]
+    sizes = dict(zip(names, array.shape, strict=True))
+    channels = sizes.get("c", 1)
+    if many := [f"{sizes[name]} {name}" for name in names if name not in "cyx" and sizes[name] > 1]:
+        raise ValueError(f"{path}: holds {', '.join(many)}; one image was expected. Save each as an image of its own.")
+    if channel is None and channels > 1:
+        raise ValueError(
+            f"{path}: holds {channels} channels; choose the one that shows the objects, with --channel 1 to {channels}."
+        )
+    if channel is not None and not 1 <= channel <= channels:
+        raise ValueError(f"{path}: has no channel {channel}; its channels are 1 to {channels}.")
+    plane = array[tuple(slice(None) if name in "yx" else (channel or 1) - 1 if name == "c" else 0 for name in names)]
+    steps = next(part["scale"] for part in nodes[0].metadata["coordinateTransformations"][0] if part["type"] == "scale")
+    unit = MICROMETRES.get(axes[names.index("x")].get("unit"))
+    return plane, steps[names.index("x")] * unit if unit else None
+
+
+def segment_scan(client, job, target, pixel_size=None):
+    """Number the objects of a scan, as OME-Zarr at ``target``, and measure them: DataFrame as of ``measure_objects``.
+
+    Objects wider than half of ``OVERLAP`` may be measured in part. Raises what a worker raised.
+    """
+    scan, blocks = job.scan(), job.blocks()
+    job, pairs = job._replace(limits=find_limits(scan)), stitching.neighbours(*stitching.grid(scan.shape, job.side))
+    found = _results(cluster.run(client, label_block, [(job, n) for n in range(len(blocks))], "Segmenting", "block"))
+    same = _results(cluster.run(client, compare_blocks, [(job, *pair) for pair in pairs], "Joining", "pair"))
+    write_labels(job, scan.shape, join(found, same), target, pixel_size)
+    rest = [(job, n, str(target), pixel_size) for n in range(len(blocks))]
+    tables = _results(cluster.run(client, measure_block, rest, "Measuring", "block"))
+    return pd.concat(tables.values(), ignore_index=True)
+
+
+def _results(finished):
+    """{what stands behind the job in an item: result}, in the order of these; raises the first exception."""
+    results = {}
+    for (_, *where), result in finished:
+        if isinstance(result, Exception):
+            raise result
+        results[tuple(part for part in where if isinstance(part, int))] = result
+    return dict(sorted(results.items()))
+
+
+def find_scale(job, network, diameter):
+    """``segmentation.find_scale`` by the middle of a scan; 1 without a diameter."""
+    if not diameter:
+        return 1.0
+    scan = job.scan()
+    middle = tuple(slice(max(0, (side - job.side) // 2), (side + job.side) // 2) for side in scan.shape)
+    return segmentation.find_scale(_sample(job, scan[middle].compute()), network, diameter)
+
+
+def overview(job, labels, side):
+    """A scan and its objects, at most ``side`` px high and wide, and what one row says of it: ((image, objects), dict)."""
+    scan, objects = job.scan(), open_scan(labels)[0]
+    step = -(-max(scan.shape) // side)
+    image, small = dask.compute(scan[::step, ::step], objects[::step, ::step])
+    row = {"height": scan.shape[0], "width": scan.shape[1], "foreground_share": float((small > 0).mean())}
+    return (image, small.astype(np.int32)), row
+
+
+def _sample(job, image):
+    image = np.float32(sum(job.limits or intensity_limits(image))) - image if job.invert else image  # limits change places
+    return Sample(job.source, as_image(image, job.source), np.zeros(image.shape, np.uint8))
+
+
+def find_limits(scan):
+    """The intensities that the network sees as 0 and 1, from some blocks evenly spaced: (low, high)."""
+    blocks = stitching.blocks(scan.shape, CHUNK, 0)
+    looked_at = [blocks[i] for i in np.linspace(0, len(blocks) - 1, min(LOOKED_AT, len(blocks))).round().astype(int)]
+    return intensity_limits(np.concatenate([part.ravel() for part in dask.compute(*(scan[block.own] for block in looked_at))]))
+
+
+def label_block(job, number):
+    """Number the objects of a block and keep them in a file: (highest number, those in the block's own part)."""
+    block, path = job.blocks()[number], job.piece(number)
+    if not path.exists():
+        image = job.scan()[block.window].compute(scheduler="synchronous")
+        objects, _, _ = segmentation.number_objects(
+            _sample(job, image), cluster.open_once(job.model), job.scale, job.views, job.limits
+        )
+        with written_whole(path) as temporary:
+            np.save(temporary, objects[stitching.within(block.used, block.window)])
+    objects = np.load(path, mmap_mode="r")
+    own = np.unique(objects[stitching.within(block.own, block.used)])
+    return int(objects.max(initial=0)), own[own > 0]
+
+
+def compare_blocks(job, one, other):
+    """Pairs of numbers of two neighbouring blocks that are the same object: int (2, N)."""
+    blocks = job.blocks()
+    used = blocks[one].used, blocks[other].used
+    both = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(*used, strict=True))
+    pieces = (np.load(job.piece(number), mmap_mode="r") for number in (one, other))
+    return stitching.same_objects(*(np.asarray(p[stitching.within(both, u)]) for p, u in zip(pieces, used, strict=True)))
+
+
+def join(found, same):
+    """The numbers in the whole image for those of every block, 1 to their count: [uint32 (highest number + 1,)].
+
+    ``found``: {(block,): result of ``label_block``}; ``same``: {(block, other): result of ``compare_blocks``}.
+    """
+    first = np.cumsum([0, *(highest for highest, _ in found.values())])
+    pairs = [np.asarray(pair) + np.array([[first[one]], [first[other]]]) for (one, other), pair in same.items()]
+    rows, columns = np.hstack([np.zeros((2, 0), int), *pairs])
+    graph = coo_array((np.ones(len(rows)), (rows, columns)), (first[-1] + 1, first[-1] + 1))
+    objects = connected_components(graph, directed=False)[1]
+    seen = np.unique(objects[np.concatenate([own + start for start, (_, own) in zip(first, found.values(), strict=False)])])
+    numbers = np.zeros(objects.max() + 1, np.uint32)
+    numbers[seen] = np.arange(1, len(seen) + 1)
+    parts = [numbers[objects[start + 1 : end + 1]] for start, end in itertools.pairwise(first)]
+    return [np.append(np.uint32(0), part) for part in parts]
+
+
+def write_labels(job, shape, names, target, pixel_size):
+    """Write what was found in all blocks as one OME-Zarr image, uint32, with smaller ones of it to look at."""
+    blocks, (rows, columns) = job.blocks(), stitching.grid(shape, job.side)
+    own = [
+        dask.array.from_delayed(dask.delayed(_named)(job, number, block, names[number]), _size(block.own), np.uint32)
+        for number, block in enumerate(blocks)
+    ]
+    array = dask.array.block([own[row * columns : (row + 1) * columns] for row in range(rows)]).rechunk(CHUNK)
+    unit = {"axes_units": {"y": "micrometer", "x": "micrometer"}} if pixel_size else {}
+    write_image(array, str(target), axes="yx", method=Methods.NEAREST, scale=dict.fromkeys("yx", pixel_size or 1.0), **unit)
+
+
+def _named(job, number, block, names):
+    return names[np.load(job.piece(number), mmap_mode="r")[stitching.within(block.own, block.used)]]
+
+
+def _size(place):
+    return tuple(side.stop - side.start for side in place)
+
+
+def measure_block(job, number, labels, pixel_size):
+    """Measure the objects whose box begins in a block's own part: DataFrame as of ``measure_objects``, of the whole image."""
+    scan, block = job.scan(), job.blocks()[number]
+    there = open_scan(labels)[0][block.window].compute(scheduler="synchronous")
+    numbers, objects = np.unique(np.append(0, there), return_inverse=True)
+    objects = objects[1:].reshape(there.shape)
+    boxes = [_shifted(box, block.window) for box in ndimage.find_objects(objects)]
+    own = [all(o.start <= b.start < o.stop for b, o in zip(box, block.own, strict=True)) for box in boxes]
+    objects = np.array([False, *own])[objects] * objects
+    table = measure_objects(objects, pixel_size, scan[block.window].compute(scheduler="synchronous"))
+    ends = [zip(boxes[label - 1], scan.shape, strict=True) for label in table["label"]]
+    return table.assign(
+        label=numbers[table["label"]],
+        row=table["row"] + block.window[0].start,
+        column=table["column"] + block.window[1].start,
+        touches_border=np.array([any(b.start == 0 or b.stop == length for b, length in sides) for sides in ends], bool),
+    )
+
+
+def _shifted(box, window):
+    return tuple(slice(b.start + w.start, b.stop + w.start) for b, w in zip(box, window, strict=True))

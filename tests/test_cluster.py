@@ -1,0 +1,58 @@
+"""Work on Dask workers that are processes."""
+
+import os
+import signal
+
+import pytest
+
+import cluster
+from files import NotWrittenError
+
+
+def square(number):
+    if number == 3:
+        raise ValueError("three is refused")
+    return number**2
+
+
+def die_once(path):
+    """What a worker does that is killed in the middle of its work, and then what the next one does."""
+    if not path.exists():
+        path.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
+
+
+def fill_the_disk():
+    raise NotWrittenError("the disk is full")
+
+
+@pytest.fixture(scope="module")
+def client():
+    with cluster.connect(cluster.LOCAL) as client:
+        yield client
+
+
+def run(client, function, items):
+    return list(cluster.run(client, function, items, "Testing", "item"))
+
+
+def test_every_item_is_done_and_an_error_stops_no_other(client):
+    results = dict(run(client, square, [(number,) for number in range(6)]))
+    refused = results.pop((3,))
+    assert results == {(0,): 0, (1,): 1, (2,): 4, (4,): 16, (5,): 25} and str(refused) == "three is refused"
+
+
+def test_what_a_killed_worker_had_in_hand_is_done_again(client, tmp_path):
+    assert run(client, die_once, [(tmp_path / "begun",)]) == [((tmp_path / "begun",), "done")]
+
+
+def test_a_full_disk_ends_everything(client):
+    with pytest.raises(NotWrittenError, match="the disk is full"):
+        run(client, fill_the_disk, [()])
+
+
+def test_nobody_answers_at_an_address(monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    with pytest.raises(ValueError, match=r"--dask tcp://127\.0\.0\.1:9: no scheduler answers there"):
+        cluster.connect("tcp://127.0.0.1:9")

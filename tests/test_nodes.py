@@ -1,0 +1,118 @@
+"""Two processes on one machine train together as two machines would, under JAX."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import nodes
+import training
+from batches import ChooseBatches, make_batch
+from files import read_json
+
+ROOT = Path(__file__).parents[1]
+OPTIONS = (
+    "dsb --filters 2 --depth 1 --tile 32 --overlap 8 --batch-size 4 --steps 2 --workers 0 --views 1 --prediction-tile 128 "
+    "--precision float32 --patience 100000 --device cpu"
+)
+
+
+def script(*arguments):
+    """A process of the script under JAX."""
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "train_and_predict.py", *map(str, arguments)], cwd=ROOT, env=environment, **pipes)
+
+
+def start(folder, output, *options):
+    return script(*OPTIONS.split(), "--data", folder, "--output", output, *options)
+
+
+def start_two(folder, output, *options):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{free.getsockname()[1]}"
+    return [start(folder, output, "--nodes", f"{host}/2/{number}", *options) for number in range(2)]
+
+
+def wait_for_epochs(folder, count, seconds=200):
+    """How many epochs are saved in a run's folder, once there are ``count``."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        done = len(read_json(folder / "checkpoint.json")["history"]) if (folder / "checkpoint.json").exists() else 0
+        if done >= count:
+            return done
+        time.sleep(0.1)
+    raise TimeoutError(f"{folder}: {count} epochs are not saved after {seconds} s")
+
+
+@pytest.fixture
+def begun():
+    """Processes that are killed when a test ends."""
+    processes = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_two_processes_have_the_losses_of_one_and_their_network_opens_under_tensorflow(nuclei_folder, tmp_path, begun):
+    begun += [start(nuclei_folder, tmp_path / "one", "--epochs", "2")]
+    begun += start_two(nuclei_folder, tmp_path / "two", "--epochs", "2")
+    told = [process.communicate(timeout=280) for process in begun]
+    assert [process.returncode for process in begun] == [0, 0, 0], told
+    assert "Everything is in" in told[1][0] and "Run folder" not in told[2][0]
+    one, two = (pd.read_csv(tmp_path / name / "history.csv").drop(columns="minutes") for name in ("one", "two"))
+    np.testing.assert_allclose(two, one, rtol=1e-5)
+    model = training.keras.saving.load_model(tmp_path / "two" / "model.keras")
+    assert (
+        training.keras.backend.backend() == "tensorflow"
+        and np.isfinite(model.predict(np.ones((1, 32, 32, 1)), verbose=0)).all()
+    )
+
+
+def test_a_process_that_dies_ends_the_other_and_resume_goes_on(nuclei_folder, tmp_path, begun):
+    folder = tmp_path / "run"
+    begun += start_two(nuclei_folder, folder, "--epochs", "100000")
+    wait_for_epochs(folder, 1)
+    begun[1].kill()
+    told, error = begun[0].communicate(timeout=100)
+    assert begun[0].returncode == 1 and f"if one is lost all end: go on with --resume {folder} --nodes" in told
+    assert "train_and_predict.py: machine 0 of 2 stopped; if another one did first, this is why:" in error
+    done = wait_for_epochs(folder, 1)
+    begun += [script("dsb", "--resume", folder)]
+    assert wait_for_epochs(folder, done + 1) > done
+    begun[2].terminate()
+    assert "Stopped. To go on" in begun[2].communicate(timeout=60)[0] and begun[2].returncode == 130
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:5000", "10.0.0.1/2/0", "10.0.0.1:5000/2/2", "a:1/two/0"])
+def test_addresses_that_cannot_be(address):
+    with pytest.raises(ValueError, match="expected host:port/count/number"):
+        nodes.join(address)
+
+
+def test_several_machines_need_jax():
+    with pytest.raises(ValueError, match="requirements-cluster\\.txt, and set KERAS_BACKEND=jax"):
+        nodes.join("127.0.0.1:5000/2/0")
+
+
+def test_the_shares_of_a_batch_are_the_batch(small, discs):
+    config = small.replace(batch_size=5)
+    whole, shares = make_batch(discs(3), config, 1), [make_batch(discs(3), config, 1, (number, 2)) for number in range(2)]
+    for parts in zip(whole, *shares, strict=True):
+        np.testing.assert_array_equal(parts[0], np.concatenate(parts[1:]))
+
+
+def test_the_shares_of_the_choose_set_are_the_choose_set(small, discs):
+    whole, shares = ChooseBatches(discs(3), small), [ChooseBatches(discs(3), small, (number, 2)) for number in range(2)]
+    assert len(whole) == len(shares[0]) == len(shares[1])
+    for batch, *parts in zip(map(whole.__getitem__, range(len(whole))), *shares, strict=False):
+        for array, *pieces in zip(batch, *parts, strict=True):
+            np.testing.assert_array_equal(array, np.concatenate(pieces))

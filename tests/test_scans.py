@@ -1,0 +1,149 @@
+"""Scans in blocks on Dask workers, against the same image segmented at once."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from distributed import Client
+from drawn import nuclei
+from ome_zarr.writer import write_image
+
+import outputs
+import predict
+import scans
+import segmentation
+import stitching
+from segmentation import open_network, segment
+
+SIDE, OVERLAP = 96, 64
+
+
+@pytest.fixture(scope="module")
+def client():
+    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
+        yield client
+
+
+def written(path, image, axes="yx", **options):
+    write_image(image, str(path), axes=axes, scale_factors=[2], **options)
+    return path
+
+
+@pytest.fixture
+def job(network, tmp_path):
+    (tmp_path / "pieces").mkdir()
+    return scans.Job(str(tmp_path / "scan.zarr"), None, str(tmp_path / "pieces"), str(network), side=SIDE, overlap=OVERLAP)
+
+
+def test_a_scan_has_the_objects_of_the_image_at_once(client, network, job, tmp_path):
+    image, truth = nuclei(6, 7)
+    written(job.source, image)
+    table = scans.segment_scan(client, job, tmp_path / "labels.zarr", pixel_size=0.5)
+    labels, size = scans.open_scan(tmp_path / "labels.zarr")
+    labels, whole = labels.compute(), segment(image, open_network(network))
+    assert size == 0.5 and labels.dtype == np.uint32 and labels.max() == truth.max() == whole.objects.max()
+    assert ((labels > 0) == (whole.objects > 0)).mean() > 0.999  # the percentiles are those of the blocks looked at
+    for found, there in ((labels, whole.objects), (whole.objects, labels)):
+        assert all(len(np.unique(there[found == number])) == 1 for number in range(1, found.max() + 1))
+    assert sorted(table["label"]) == list(range(1, truth.max() + 1))
+    expected = whole.measurements.sort_values(["row", "column"], ignore_index=True)
+    table = table.sort_values(["row", "column"], ignore_index=True)
+    for name in ("row", "column", "area", "feret_max", "mean_intensity"):
+        np.testing.assert_allclose(table[name], expected[name], rtol=1e-6)
+    assert (table["area_um2"] == table["area"] / 4).all()
+
+
+def test_objects_at_the_edge_of_the_scan_say_so_and_others_not(client, job, tmp_path):
+    image = np.zeros((250, 260), np.uint8)
+    image[0:20, 100:120] = image[90:110, 90:110] = image[200:220, 240:260] = 200
+    written(job.source, image)
+    table = scans.segment_scan(client, job, tmp_path / "labels.zarr")
+    assert dict(zip(table["row"], table["touches_border"], strict=True)) == {9.5: True, 99.5: False, 209.5: True}
+
+
+def test_what_a_killed_command_had_found_is_not_looked_for_again(client, job, tmp_path, monkeypatch):
+    image, _ = nuclei(4, 4)
+    written(job.source, image)
+    scans.segment_scan(client, job, tmp_path / "labels.zarr")
+    job.piece(1).unlink()
+    looked_at = []
+    number_objects = segmentation.number_objects
+    monkeypatch.setattr(segmentation, "number_objects", lambda *given: looked_at.append(1) or number_objects(*given))
+    scans.segment_scan(client, job, tmp_path / "again.zarr")
+    assert len(looked_at) == 1
+    first, again = (scans.open_scan(tmp_path / name)[0].compute() for name in ("labels.zarr", "again.zarr"))
+    np.testing.assert_array_equal(first, again)
+
+
+def test_a_channel_of_several_and_the_size_of_a_pixel(tmp_path):
+    image = np.zeros((2, 64, 80), np.uint16)
+    image[1] = 7
+    written(
+        tmp_path / "two.zarr",
+        image,
+        "cyx",
+        scale={"c": 1.0, "y": 0.3, "x": 0.3},
+        axes_units={"y": "micrometer", "x": "micrometer"},
+    )
+    plane, size = scans.open_scan(tmp_path / "two.zarr", 2)
+    assert plane.shape == (64, 80) and (plane.compute() == 7).all() and size == pytest.approx(0.3)
+    with pytest.raises(ValueError, match=r"two\.zarr: holds 2 channels; .* with --channel 1 to 2"):
+        scans.open_scan(tmp_path / "two.zarr")
+    with pytest.raises(ValueError, match=r"two\.zarr: has no channel 3; its channels are 1 to 2"):
+        scans.open_scan(tmp_path / "two.zarr", 3)
+
+
+def test_what_is_no_image_of_this_kind(tmp_path):
+    (tmp_path / "empty.zarr").mkdir()
+    with pytest.raises(ValueError, match=r"empty\.zarr: no image in it; expected OME-Zarr"):
+        scans.open_scan(tmp_path / "empty.zarr")
+    written(tmp_path / "volume.zarr", np.zeros((5, 64, 64), np.uint8), "zyx")
+    with pytest.raises(ValueError, match=r"volume\.zarr: holds 5 z; one image was expected"):
+        scans.open_scan(tmp_path / "volume.zarr")
+
+
+def test_neighbours_touch_and_are_named_once():
+    assert sorted(stitching.neighbours(2, 2)) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    assert len(stitching.neighbours(3, 4)) == 3 * 3 + 2 * 4 + 2 * 2 * 3
+
+
+def predicted(network, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        predict.main([*map(str, arguments), "--model", str(network)])
+    return ended.value.code
+
+
+def test_a_folder_with_a_scan_and_a_broken_file_on_workers_that_are_processes(network, tmp_path, capsys):
+    image, truth = nuclei()
+    images, results = tmp_path / "images", tmp_path / "results"
+    images.mkdir()
+    written(images / "slide.zarr", image)
+    tifffile.imwrite(images / "small.tif", image)
+    (images / "broken.tif").write_bytes(b"II*")
+    assert predicted(network, images, "-o", results, "--dask") == 1
+    told = capsys.readouterr()
+    assert "2 images in" in told.out and "broken.tif: unreadable" in told.err
+    labels = scans.open_scan(results / "slide_objects.zarr")[0].compute()
+    assert labels.max() == truth.max() == tifffile.imread(results / "small_objects.tif").max()
+    table = pd.read_csv(results / "measurements.csv")
+    assert table.groupby("name").size().to_dict() == {"slide": 12, "small": 12}
+    assert (results / "slide_overlay.png").exists() and not list((results / "pieces").iterdir())
+    assert "slide" in (results / "report.html").read_text(encoding="utf-8")
+    (images / "broken.tif").unlink()
+    assert predicted(network, images, "-o", results, "--resume") == 0
+    assert "2 images, 2 of them done before" in capsys.readouterr().out
+
+
+def test_a_scan_needs_dask(network, tmp_path, capsys):
+    written(tmp_path / "slide.zarr", nuclei()[0])
+    assert predicted(network, tmp_path / "slide.zarr", "-o", tmp_path / "results") == 1
+    assert "slide.zarr: OME-Zarr is segmented block by block; add --dask." in capsys.readouterr().err
+
+
+def test_a_scan_that_changed_is_begun_anew(tmp_path):
+    scan = written(tmp_path / "slide.zarr", nuclei()[0])
+    pieces = outputs.pieces_of(tmp_path, "slide", scan)
+    (pieces / "000000.npy").touch()
+    assert outputs.pieces_of(tmp_path, "slide", scan) == pieces and (pieces / "000000.npy").exists()
+    (scan / "more").touch()
+    assert outputs.pieces_of(tmp_path, "slide", scan) == pieces and not (pieces / "000000.npy").exists()
