@@ -1,6 +1,7 @@
 """Where a network computes, and how precisely: the GPUs there are, replicas on several of them, bfloat16."""
 
 import contextlib
+from functools import partial
 from pathlib import Path
 
 from backend import keras
@@ -104,6 +105,31 @@ def in_precision(model, precision):
     copy = keras.models.clone_model(plain, clone_function=renew)
     copy.set_weights(model.get_weights())
     return copy
+
+
+def fuse_normalisation(model):
+    """Let the batch normalisations of a network train by TensorFlow's fused kernel, for which Keras has a dozen operations.
+
+    On a CPU this trains 1.6 times as fast (benchmarks/normalisation.py), with equal losses to rounding. The layers stay
+    Keras's own: what is saved or cloned knows nothing of it.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.call = partial(_normalise, layer, layer.call)
+
+
+def _normalise(layer, call, inputs, training=None, mask=None):
+    if not training:
+        return call(inputs, training=False, mask=mask)
+    import tensorflow as tf
+
+    scale, offset, *moving = (tf.cast(weight.value, tf.float32) for weight in layer.weights)
+    none = tf.zeros([0])
+    options = {"epsilon": layer.epsilon, "exponential_avg_factor": 1.0, "is_training": True}
+    result = tf.raw_ops.FusedBatchNormV3(x=inputs, scale=scale, offset=offset, mean=none, variance=none, **options)
+    for weight, old, new in zip(layer.weights[2:], moving, (result.batch_mean, result.batch_variance), strict=True):
+        weight.assign(old * layer.momentum + new * (1 - layer.momentum))
+    return result.y
 
 
 def _cpu_has_bfloat16(cpuinfo=Path("/proc/cpuinfo")):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+import devices
 from backend import keras
 from batches import ChooseBatches, TrainingBatches
 from files import read_json, write_json, write_text, written_whole
@@ -35,6 +36,8 @@ def compiled_unet(config, on_gpu=False):
         upsampling=config.upsampling,
         distance=config.distance,
     )
+    if keras.backend.backend() == "tensorflow" and not on_gpu:  # on a GPU, XLA does it
+        devices.fuse_normalisation(model)
     rate = config.learning_rate
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * config.steps)

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import devices
+import run_folder
 import training
 from data import Split
 from files import read_json
@@ -182,3 +184,28 @@ def test_two_replicas_train_as_one_device_does(tmp_path):
     results = [line.split()[1:] for line in finished.stdout.splitlines() if line.startswith("RESULT")]
     assert [result[0] for result in results] == ["0", "2"], finished.stderr
     assert np.array(results[0][1:], float) == pytest.approx(np.array(results[1][1:], float), abs=5e-4)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_fused_normalisation_trains_as_that_of_keras(small, discs, monkeypatch, tmp_path, precision):
+    images = np.stack([sample.image for sample in discs(4)]).astype(np.float32) / 255
+    masks = np.stack([sample.mask[..., None] for sample in discs(4)]).astype(np.uint8)
+    weights = {}
+    before = keras.mixed_precision.dtype_policy()
+    devices.set_precision(precision, [])
+    try:
+        for name in ("fused", "plain"):
+            keras.utils.set_random_seed(0)
+            if name == "plain":
+                monkeypatch.setattr(devices, "fuse_normalisation", lambda model: None)
+            model = training.compiled_unet(small.replace(dropout=0.0))
+            losses = [model.train_on_batch(images, masks)[0] for _ in range(4)]
+            weights[name] = [np.array(losses), *model.get_weights()]
+            run_folder.save_model(model, tmp_path / f"{name}.keras")
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
+    tolerance = {"float32": 2e-4, "bfloat16": 2e-2}[precision]
+    for fused, plain in zip(weights["fused"], weights["plain"], strict=True):
+        np.testing.assert_allclose(fused, plain, atol=tolerance, rtol=1e-3)
+    opened = keras.saving.load_model(tmp_path / "fused.keras", safe_mode=True)
+    assert {type(layer).__module__.split(".")[0] for layer in opened.layers} == {"keras"}

@@ -1,0 +1,65 @@
+"""Weak and strong scaling of block by block segmentation over Dask workers of one machine, each with one thread.
+
+python benchmarks/scaling.py
+
+A scan of simulated nuclei, written as OME-Zarr; network of weights/nuclei.keras, one view. Strong: the same scan by more
+workers. Weak: as much more of it as there are more workers.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import cluster
+
+SIDE, OVERLAP = 1024, 512
+HEADER = "| workers | blocks | s | megapixels per s | per worker, of a single one's |"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--blocks", type=int, default=12, help="for one worker (default: %(default)s)")
+    given = parser.parse_args()
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, blocks of {SIDE} px\n\n{HEADER}")
+    print("|---" * (HEADER.count("|") - 1) + "|", flush=True)
+    alone = None
+    strong, weak = [(n, given.blocks) for n in given.workers], [(n, given.blocks * n) for n in given.workers]
+    for workers, blocks in dict.fromkeys(strong + weak):
+        seconds = measure(workers, blocks)
+        rate = blocks * SIDE**2 / 1e6 / seconds / workers
+        alone = alone or rate
+        print(f"| {workers} | {blocks} | {seconds:.1f} | {rate * workers:.2f} | {rate / alone:.0%} |", flush=True)
+
+
+def measure(workers, blocks):
+    """Seconds until all objects are numbered, written and measured."""
+    from distributed import Client, LocalCluster
+    from ome_zarr.writer import write_image
+    from sizes import mosaic
+
+    import scans
+
+    os.environ |= cluster.ONE_THREAD
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        (folder / "pieces").mkdir()
+        write_image(mosaic(SIDE * blocks)[:SIDE], str(folder / "scan.zarr"), axes="yx", scale_factors=[2])
+        model = str(ROOT / "weights/nuclei.keras")
+        job = scans.Job(str(folder / "scan.zarr"), None, str(folder / "pieces"), model, views=1, side=SIDE, overlap=OVERLAP)
+        with Client(LocalCluster(workers, threads_per_worker=1, dashboard_address=None)) as client:
+            client.run(cluster.open_once, model)
+            start = time.perf_counter()
+            scans.segment_scan(client, job, folder / "labels.zarr")
+            return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
