@@ -24,8 +24,11 @@ class InterruptedRunError(Exception):
     """Ctrl-C or SIGTERM ended training after a finished epoch; everything up to there is saved."""
 
 
-def compiled_unet(config, on_gpu=False):
-    """The network of a configuration, compiled with its loss, Adam, and Dice and IoU of the foreground as metrics."""
+def compiled_unet(config, on_gpu=False, fused=True):
+    """The network of a configuration, compiled with its loss, Adam, and Dice and IoU of the foreground as metrics.
+
+    ``fused``: see ``devices.fuse_normalisation``.
+    """
     model = build_unet(
         config.channels,
         config.network_classes,
@@ -36,7 +39,7 @@ def compiled_unet(config, on_gpu=False):
         upsampling=config.upsampling,
         distance=config.distance,
     )
-    if keras.backend.backend() == "tensorflow" and not on_gpu:  # on a GPU, XLA does it
+    if fused and keras.backend.backend() == "tensorflow" and not on_gpu:  # on a GPU, XLA does it
         devices.fuse_normalisation(model)
     rate = config.learning_rate
     if config.schedule == "cosine":

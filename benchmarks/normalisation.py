@@ -1,4 +1,5 @@
-"""What prediction gains when batch normalisation is multiplied into the convolutions: 256x256 images per second.
+"""What batch normalisation costs, 256x256 images per second: predicting with it and multiplied into the convolutions, training
+as Keras writes it and by TensorFlow's fused kernel.
 
 python benchmarks/normalisation.py
 """
@@ -12,8 +13,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import devices
 import prediction
+import training
 from backend import keras
 from benchmarks.network import SIDE, median_seconds
+from config import Config
 from unet import build_unet
 
 
@@ -33,6 +36,21 @@ def main():
             before = batch / median_seconds(lambda usual=usual, images=images: usual(images).numpy())
             after = batch / median_seconds(lambda folded=folded, images=images: folded(images))
             print(f"| {filters} | {precision} | {batch} | {before:.1f} | {after:.1f} | {after / before:.2f} |", flush=True)
+
+    print("\n| filters | precision | batch | as Keras, images/s | fused, images/s | ratio |\n|---|---|---|---|---|---|")
+    for precision in ("float32", "bfloat16"):
+        devices.set_precision(precision, [])
+        for filters, batch in ((64, 2), (16, 8)):
+            images = np.random.default_rng(0).random((batch, SIDE, SIDE, 1), dtype=np.float32)
+            masks = (images > 0.5).astype(np.uint8)
+            rates = []
+            for fused in (False, True):
+                model = training.compiled_unet(Config(filters=filters), fused=fused)
+                rates.append(batch / median_seconds(lambda model=model: model.train_on_batch(images, masks)))  # noqa: B023
+            print(
+                f"| {filters} | {precision} | {batch} | {rates[0]:.2f} | {rates[1]:.2f} | {rates[1] / rates[0]:.2f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -187,7 +187,7 @@ def test_two_replicas_train_as_one_device_does(tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_fused_normalisation_trains_as_that_of_keras(small, discs, monkeypatch, tmp_path, precision):
+def test_the_fused_normalisation_trains_as_that_of_keras(small, discs, tmp_path, precision):
     images = np.stack([sample.image for sample in discs(4)]).astype(np.float32) / 255
     masks = np.stack([sample.mask[..., None] for sample in discs(4)]).astype(np.uint8)
     weights = {}
@@ -196,9 +196,7 @@ def test_the_fused_normalisation_trains_as_that_of_keras(small, discs, monkeypat
     try:
         for name in ("fused", "plain"):
             keras.utils.set_random_seed(0)
-            if name == "plain":
-                monkeypatch.setattr(devices, "fuse_normalisation", lambda model: None)
-            model = training.compiled_unet(small.replace(dropout=0.0))
+            model = training.compiled_unet(small.replace(dropout=0.0), fused=name == "fused")
             losses = [model.train_on_batch(images, masks)[0] for _ in range(4)]
             weights[name] = [np.array(losses), *model.get_weights()]
             run_folder.save_model(model, tmp_path / f"{name}.keras")

@@ -1,0 +1,74 @@
+"""The 31-million-parameter U-Net as this repository trains and predicts, against the same network in plain Keras, float32.
+
+python benchmarks/plain_keras.py
+
+256x256 tiles, batches of 2; both in one process, in turns. Plain: Keras's layers, Adam and loss as they come, ``train_on_batch``
+and ``predict_on_batch``. Here: ``training.compiled_unet`` and ``prediction.predict_function`` in the precision that --precision
+auto takes.
+"""
+
+import platform
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import devices
+import prediction
+import training
+from backend import keras
+from config import Config
+
+BATCH, SIDE, ROUNDS, STEPS = 2, 256, 5, 3
+
+
+def main():
+    images = np.random.default_rng(0).random((BATCH, SIDE, SIDE, 1), dtype=np.float32)
+    masks = (images > 0.5).astype(np.uint8)
+    devices.set_precision("float32", [])
+    plain = training.build_unet()
+    plain.compile(keras.optimizers.Adam(), "binary_crossentropy", jit_compile=False)
+    precision = devices.set_precision("auto", [])
+    ours = training.compiled_unet(Config(filters=64))
+    predict = prediction.predict_function(ours)
+    actions = {
+        ("train", "plain"): lambda: plain.train_on_batch(images, masks),
+        ("train", "here"): lambda: ours.train_on_batch(images, masks),
+        ("predict", "plain"): lambda: plain.predict_on_batch(images),
+        ("predict", "here"): lambda: predict(images),
+    }
+    rates = {name: [] for name in actions}
+    for action in actions.values():
+        action()
+    for _ in range(ROUNDS):
+        for name, action in actions.items():
+            rates[name].append(rate(action))
+    product = {name: matrix_product(name) for name in dict.fromkeys(("float32", precision))}
+    print(f"{platform.processor() or platform.machine()}, here in {precision}; matrix products: {product} GFLOP/s\n")
+    print("| | plain Keras float32, images/s | here, images/s | ratio |\n|---|---|---|---|")
+    for kind in ("train", "predict"):
+        before, after = (float(np.median(rates[kind, name])) for name in ("plain", "here"))
+        ratios = np.divide(rates[kind, "here"], rates[kind, "plain"])
+        print(f"| {kind} | {before:.2f} | {after:.2f} | {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f}) |")
+
+
+def rate(action):
+    """Images per second."""
+    start = time.perf_counter()
+    for _ in range(STEPS):
+        action()
+    return STEPS * BATCH / (time.perf_counter() - start)
+
+
+def matrix_product(precision):
+    """GFLOP/s of a square matrix product, rounded."""
+    from benchmarks.network import matrix_product_rate
+
+    return round(matrix_product_rate(precision) / 1e9)
+
+
+if __name__ == "__main__":
+    main()
