@@ -12,7 +12,6 @@ from notebooks import gallery
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-EXECUTED = [path for path in NOTEBOOKS if path.stem in ("augmentation", "isbi", "tomography")]  # so far
 GALLERY = (FOLDER / "README.md").read_text(encoding="utf-8")
 MACHINE = re.compile(r"(?<![\w.])(/(home|root|tmp|work|Users|mnt|usr)/|[A-Z]:\\)")
 MOST_BYTES, MOST_LINES = 1_500_000, 5
@@ -34,7 +33,7 @@ def test_all_are_there():
     assert [path.stem for path in NOTEBOOKS] == expected
 
 
-@pytest.mark.parametrize("path", EXECUTED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_outputs_are_those_of_one_clean_run(path):
     assert path.stat().st_size < MOST_BYTES
     cells = code_cells(path)
@@ -66,7 +65,7 @@ def test_no_code_is_copied_between_notebooks():
                 assert seen.setdefault(block, path) == path, block
 
 
-@pytest.mark.parametrize("path", EXECUTED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_gallery_shows_the_picture_of_every_notebook(path):
     assert f"({path.name})" in GALLERY and f"![{path.stem}](gallery/{path.stem}.png)" in GALLERY
     assert (FOLDER / "gallery" / f"{path.stem}.png").read_bytes() == gallery.picture(path)
