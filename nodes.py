@@ -62,6 +62,7 @@ def leave():
 def stop(share, error):
     """End this process at once, and say why: at a usual exit JAX would wait for a machine that is gone, and abort."""
     reason = f"machine {share.number} of {share.count} stopped; if another one did first, this is why: {error}"
+    sys.stdout.flush()
     print(f"{Path(sys.argv[0]).name}: {reason}", file=sys.stderr, flush=True)
     os._exit(1)
 

@@ -98,7 +98,7 @@ def test_workers_stay_free_of_tensorflow_and_end(discs, small, tmp_path):
         "import batches\n"
         "from config import Config\n"
         "from data import Sample\n"
-        "def spy(samples, config, number):\n"
+        "def spy(samples, config, number, share):\n"
         "    return np.array(['tensorflow' in sys.modules or 'keras' in sys.modules]), np.zeros(300_000)\n"
         "if __name__ == '__main__':\n"
         "    import tensorflow\n"
