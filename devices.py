@@ -4,7 +4,7 @@ import contextlib
 from functools import partial
 from pathlib import Path
 
-from backend import keras
+from backend import held_back_errors, keras
 
 
 def list_gpus(device="auto"):
@@ -34,7 +34,9 @@ def _hide_gpus():
 def _tensorflow_gpus():
     import tensorflow as tf
 
-    return [gpu.name.replace("/physical_device:", "") for gpu in tf.config.list_physical_devices("GPU")]
+    with held_back_errors():  # where JAX is installed too, that there is no GPU is written in spite of the log level
+        found = tf.config.list_physical_devices("GPU")
+    return [gpu.name.replace("/physical_device:", "") for gpu in found]
 
 
 def _jax_gpus():
@@ -110,7 +112,7 @@ def in_precision(model, precision):
 def fuse_normalisation(model):
     """Let the batch normalisations of a network train by TensorFlow's fused kernel, for which Keras has a dozen operations.
 
-    On a CPU this trains 1.6 times as fast (benchmarks/normalisation.py), with equal losses to rounding. The layers stay
+    On a CPU this trains 1.6 times as fast (benchmarks/parts.py), with equal losses to rounding. The layers stay
     Keras's own: what is saved or cloned knows nothing of it.
     """
     for layer in model.layers:

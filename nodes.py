@@ -23,8 +23,8 @@ class Share(NamedTuple):
 def join(address):
     """Join the machines that train together: the Share of this process. Every device of all becomes a replica.
 
-    ``address``: "host:port/count/number", the host that of number 0; "auto" for processes that SLURM or MPI started; None
-    for one machine. Raises ValueError for another text, and without JAX, whose engine this is.
+    ``address``: "host:port/count/number", the host that of number 0; "auto" for processes that SLURM or Open MPI started;
+    None for one machine. Raises ValueError for another text, for "auto" without either, and without JAX, whose engine this is.
     """
     if address is None:
         return Share()
@@ -35,7 +35,10 @@ def join(address):
         )
     import jax
 
-    jax.distributed.initialize(*where, heartbeat_timeout_seconds=SILENCE)
+    try:
+        jax.distributed.initialize(*where, heartbeat_timeout_seconds=SILENCE)
+    except ValueError as error:
+        raise ValueError(f"--nodes {address}: {error} auto is for what srun or mpirun started.") from error
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
     return Share(jax.process_index(), jax.process_count())
 

@@ -165,7 +165,7 @@ def run(name, given, resumed=None):
     import prediction
     import reporting
     import training
-    from backend import keras
+    from backend import held_back_errors, keras
 
     share = nodes.join(config.nodes)
     if share.number:
@@ -186,7 +186,8 @@ def run(name, given, resumed=None):
         folder = Path(nodes.of_first(os.path.abspath(folder or "")))
         print(f"{share.count} machines; if one is lost all end: go on with --resume {folder} --nodes ... on all of them")
     print(f"Run folder: {folder}")
-    keras.utils.set_random_seed(config.seed)
+    with held_back_errors():  # it imports TensorFlow, under every backend
+        keras.utils.set_random_seed(config.seed)
     with devices.scope(devices.make_strategy(gpus)):
         model = training.compiled_unet(config, bool(gpus))
     where = ", ".join(gpus) or f"CPU, {os.cpu_count()} cores"

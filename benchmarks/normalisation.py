@@ -1,5 +1,4 @@
-"""What batch normalisation costs, 256x256 images per second: predicting with it and multiplied into the convolutions, training
-as Keras writes it and by TensorFlow's fused kernel.
+"""What batch normalisation costs at prediction: 256x256 images per second with it, and multiplied into the convolutions.
 
 python benchmarks/normalisation.py
 """
@@ -13,10 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import devices
 import prediction
-import training
 from backend import keras
 from benchmarks.network import SIDE, median_seconds
-from config import Config
 from unet import build_unet
 
 
@@ -36,21 +33,6 @@ def main():
             before = batch / median_seconds(lambda usual=usual, images=images: usual(images).numpy())
             after = batch / median_seconds(lambda folded=folded, images=images: folded(images))
             print(f"| {filters} | {precision} | {batch} | {before:.1f} | {after:.1f} | {after / before:.2f} |", flush=True)
-
-    print("\n| filters | precision | batch | as Keras, images/s | fused, images/s | ratio |\n|---|---|---|---|---|---|")
-    for precision in ("float32", "bfloat16"):
-        devices.set_precision(precision, [])
-        for filters, batch in ((64, 2), (16, 8)):
-            images = np.random.default_rng(0).random((batch, SIDE, SIDE, 1), dtype=np.float32)
-            masks = (images > 0.5).astype(np.uint8)
-            rates = []
-            for fused in (False, True):
-                model = training.compiled_unet(Config(filters=filters), fused=fused)
-                rates.append(batch / median_seconds(lambda model=model: model.train_on_batch(images, masks)))  # noqa: B023
-            print(
-                f"| {filters} | {precision} | {batch} | {rates[0]:.2f} | {rates[1]:.2f} | {rates[1] / rates[0]:.2f} |",
-                flush=True,
-            )
 
 
 if __name__ == "__main__":

@@ -17,28 +17,35 @@ from batches import ChooseBatches, make_batch
 from files import read_json
 
 ROOT = Path(__file__).parents[1]
+SLURM_PORTS = 2**16 - 2**12  # JAX adds the last bits of the job's number
 OPTIONS = (
     "dsb --filters 2 --depth 1 --tile 32 --overlap 8 --batch-size 4 --steps 2 --workers 0 --views 1 --prediction-tile 128 "
     "--precision float32 --patience 100000 --device cpu"
 )
 
 
-def script(*arguments):
+def script(*arguments, **environment):
     """A process of the script under JAX."""
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    environment = {**os.environ, "KERAS_BACKEND": "jax", **environment}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([sys.executable, "train_and_predict.py", *map(str, arguments)], cwd=ROOT, env=environment, **pipes)
 
 
-def start(folder, output, *options):
-    return script(*OPTIONS.split(), "--data", folder, "--output", output, *options)
+def start(folder, output, *options, **environment):
+    return script(*OPTIONS.split(), "--data", folder, "--output", output, *options, **environment)
 
 
 def start_two(folder, output, *options):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{free.getsockname()[1]}"
-    return [start(folder, output, "--nodes", f"{host}/2/{number}", *options) for number in range(2)]
+    """One machine by an address, the other as SLURM would start it, which says the same in its variables."""
+    job = next(number for number in range(4096) if is_free(SLURM_PORTS + number))
+    slurm = {"SLURM_JOB_ID": job, "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": 2, "SLURM_PROCID": 1, "SLURM_LOCALID": 1}
+    first = start(folder, output, "--nodes", f"localhost:{SLURM_PORTS + job}/2/0", *options)
+    return [first, start(folder, output, "--nodes", "auto", *options, **{name: str(value) for name, value in slurm.items()})]
+
+
+def is_free(port):
+    with socket.socket() as tried:
+        return tried.connect_ex(("localhost", port)) != 0
 
 
 def wait_for_epochs(folder, count, seconds=200):
@@ -97,6 +104,12 @@ def test_a_process_that_dies_ends_the_other_and_resume_goes_on(nuclei_folder, tm
 def test_addresses_that_cannot_be(address):
     with pytest.raises(ValueError, match="expected host:port/count/number"):
         nodes.join(address)
+
+
+def test_auto_is_for_what_a_launcher_started(nuclei_folder, tmp_path, begun):
+    begun += [start(nuclei_folder, tmp_path / "run", "--nodes", "auto")]
+    _, error = begun[0].communicate(timeout=100)
+    assert begun[0].returncode == 1 and "auto is for what srun or mpirun started" in error and not (tmp_path / "run").exists()
 
 
 def test_several_machines_need_jax():

@@ -11,9 +11,11 @@ from scipy import ndimage
 from test_results import ABSOLUTE
 
 import quality
+from backend import keras
 from files import read_json
 from metrics import count_pixels, pixel_scores
 from segmentation import open_network, segment
+from unet import build_unet
 from weights import make
 
 WEIGHTS = Path(make.__file__).parent
@@ -70,6 +72,26 @@ def test_a_shipped_network_is_small_and_has_its_card(path):
     assert set(card["quality_limits"]) == set(quality.LIMITS) and len(card["flags"]) == len(quality.RULES) + 1
     assert all(np.isfinite(row["dice_low"]) for row in card["scores"]["clusters"])
     assert not re.search(ABSOLUTE, path.with_suffix(".json").read_text() + text)
+
+
+def test_a_network_in_half_the_space_predicts_the_same_to_the_precision_of_its_weights(tmp_path):
+    model = build_unet(filters=8, depth=2, distance=True)
+    model.save(tmp_path / "whole.keras")
+    make.write_half(tmp_path / "whole.keras", tmp_path / "half.keras")
+    whole, half = (keras.saving.load_model(tmp_path / name, safe_mode=True) for name in ("whole.keras", "half.keras"))
+    image = np.random.default_rng(0).random((1, 32, 32, 1))
+    np.testing.assert_allclose(half.predict(image, verbose=0), whole.predict(image, verbose=0), atol=1e-3)
+    assert (tmp_path / "half.keras").stat().st_size < 0.7 * (tmp_path / "whole.keras").stat().st_size
+    assert {weight.dtype for weight in half.get_weights()} == {np.dtype("float32")}
+
+
+def test_weights_that_float16_does_not_have_are_refused(tmp_path):
+    model = build_unet(filters=1, depth=1)
+    model.set_weights([weight + 1e5 for weight in model.get_weights()])
+    model.save(tmp_path / "large.keras")
+    with pytest.raises(ValueError, match=r"large\.keras: holds weights above 65504"):
+        make.write_half(tmp_path / "large.keras", tmp_path / "half.keras")
+    assert not (tmp_path / "half.keras").exists()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,93 @@
+"""Prediction by other engines: images per second of the same network, 256x256 px, in turns in one process.
+
+    pip install onnx onnxruntime openvino tf2onnx
+    python benchmarks/engines.py                    filters 16 and 64
+
+TensorFlow as ``prediction.predict_function`` calls it, ONNX Runtime and OpenVINO as ``keras.Model.export`` writes the network,
+batch normalisation multiplied into the convolutions for all of them. OpenVINO is told its precision, because of itself it
+takes bfloat16 where the processor has it; "error": largest difference of a probability from TensorFlow's in float32.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import devices
+import prediction
+from backend import keras
+from unet import build_unet
+
+SIDE, ROUNDS, STEPS = 256, 5, 3
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--filters", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--batch", type=int, nargs="+", default=[2, 8])
+    given = parser.parse_args()
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores\n")
+    print(
+        "| filters | batch | engine | precision | images/s | of TensorFlow's in that precision | error |\n|---|---|---|---|---|---|---|"
+    )
+    for filters in given.filters:
+        for batch in given.batch:
+            measure(filters, batch)
+
+
+def measure(filters, batch):
+    """Print a row for every engine."""
+    images = np.random.default_rng(0).random((batch, SIDE, SIDE, 1), dtype=np.float32)
+    devices.set_precision("float32", [])
+    keras.utils.set_random_seed(0)
+    model = build_unet(filters=filters)
+    with tempfile.TemporaryDirectory() as folder:
+        engines = {
+            ("TensorFlow", "float32"): prediction.predict_function(model),
+            ("TensorFlow", "bfloat16"): prediction.predict_function(devices.in_precision(model, "bfloat16")),
+            **others(prediction.without_normalisation(model), images.shape, Path(folder)),
+        }
+    results = {name: predict(images) for name, predict in engines.items()}  # warm
+    rates = {name: [] for name in engines}
+    for _ in range(ROUNDS):
+        for name, predict in engines.items():
+            start = time.perf_counter()
+            for _ in range(STEPS):
+                predict(images)
+            rates[name].append(STEPS * batch / (time.perf_counter() - start))
+    for (engine, precision), values in rates.items():
+        ratio = np.median(np.divide(values, rates["TensorFlow", precision]))
+        error = np.abs(results[engine, precision] - results["TensorFlow", "float32"]).max()
+        print(
+            f"| {filters} | {batch} | {engine} | {precision} | {np.median(values):.2f} | {ratio:.2f} | {error:.1g} |",
+            flush=True,
+        )
+
+
+def others(model, shape, folder):
+    """{(engine, precision): function of a batch} of the engines other than TensorFlow."""
+    import onnxruntime
+    import openvino
+
+    signature = [keras.InputSpec(shape=shape, dtype="float32", name="image")]
+    model.export(folder / "network.onnx", format="onnx", input_signature=signature, verbose=False)
+    session = onnxruntime.InferenceSession(folder / "network.onnx", providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    engines = {("ONNX Runtime", "float32"): lambda images: session.run(None, {name: images})[0]}
+    core = openvino.Core()
+    network = core.read_model(folder / "network.onnx")
+    for precision, type_ in (("float32", "f32"), ("bfloat16", "bf16")):
+        compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": type_, "PERFORMANCE_HINT": "LATENCY"})
+        engines["OpenVINO", precision] = lambda images, compiled=compiled: compiled(images)[0]
+    return engines
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Where the time of a training step goes: images per second with one part changed or left out, in turns in one process.
+
+    python benchmarks/parts.py                      filters 64 in batches of 2, filters 16 in batches of 8
+
+256x256 px, in the precision that --precision auto takes; the batch is there already (``loaders.py`` is about making it).
+"share": of a step's time that the part takes, from the median ratio to the step as it is, with which every round begins.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import devices
+import prediction
+import training
+from backend import keras
+from config import Config
+from unet import PixelLoss
+
+SIDE, ROUNDS, IMAGES = 256, 5, 8  # images of each turn
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--filters", type=int, nargs="+", default=[64, 16])
+    parser.add_argument("--batch", type=int, nargs="+", default=[2, 8], help="as many as filters")
+    given = parser.parse_args()
+    precision = devices.set_precision("auto", [])
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {precision}\n")
+    print("| filters | batch | step | images/s | of the step as it is | share |\n|---|---|---|---|---|---|")
+    for filters, batch in zip(given.filters, given.batch, strict=True):
+        measure(Config(filters=filters), batch)
+
+
+def measure(config, batch):
+    """Print a row for every variant of a step."""
+    images = np.random.default_rng(0).random((batch, SIDE, SIDE, 1), dtype=np.float32)
+    masks = (images > 0.5).astype(np.uint8)
+    steps = {name: make(config) for name, make in VARIANTS.items()}
+    rates = {name: [] for name in steps}
+    for step in steps.values():
+        step(images, masks)
+    for _ in range(ROUNDS):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            for _ in range(max(1, IMAGES // batch)):
+                step(images, masks)
+            rates[name].append(max(1, IMAGES // batch) * batch / (time.perf_counter() - start))
+    for name, values in rates.items():
+        ratio = np.median(np.divide(values, rates["as it is"]))
+        print(
+            f"| {config.filters} | {batch} | {name} | {np.median(values):.2f} | {ratio:.2f} | {1 - 1 / ratio:+.0%} |",
+            flush=True,
+        )
+
+
+def as_it_is(config, **changes):
+    """A training step of the network of a configuration; ``changes``: to it, or of ``compiled_unet``."""
+    return training.compiled_unet(config.replace(**changes)).train_on_batch
+
+
+def keras_normalisation(config):
+    return training.compiled_unet(config, fused=False).train_on_batch
+
+
+def compiled_otherwise(config, optimizer=None, **options):
+    """A training step with another optimiser, or compiled otherwise."""
+    model = training.compiled_unet(config)
+    options = {"optimizer": optimizer or keras.optimizers.Adam(1e-3), "loss": PixelLoss(), "jit_compile": False} | options
+    model.compile(**options)
+    return model.train_on_batch
+
+
+def forward_only(config):
+    predict = prediction.predict_function(training.compiled_unet(config))
+    return lambda images, masks: predict(images)
+
+
+VARIANTS = {
+    "as it is": as_it_is,
+    "Keras's own normalisation": keras_normalisation,
+    "no normalisation": lambda config: as_it_is(config, normalisation=False),
+    "nearest instead of transposed": lambda config: as_it_is(config, upsampling="nearest"),
+    "no dropout": lambda config: as_it_is(config, dropout=0.0),
+    "no Dice and IoU while training": compiled_otherwise,
+    "… and SGD instead of Adam": lambda config: compiled_otherwise(config, keras.optimizers.SGD(1e-3)),
+    "… and Adam every fourth batch": lambda config: compiled_otherwise(
+        config, keras.optimizers.Adam(1e-3, gradient_accumulation_steps=4)
+    ),
+    "… and compiled by XLA": lambda config: compiled_otherwise(config, jit_compile=True),
+    "prediction only": forward_only,
+}
+
+if __name__ == "__main__":
+    main()

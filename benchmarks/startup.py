@@ -1,0 +1,78 @@
+"""Seconds from the command to what a user waits for: help, the first training step, the first segmented image.
+
+python benchmarks/startup.py [--data stage1_train.zip]
+
+Each is started three times in a terminal of its own; the median. The first start after an installation is slower, while
+Python compiles the packages and the disk is cold.
+"""
+
+import argparse
+import os
+import pty
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+REPEATS = 3
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="images to train on (default: simulated ones, made before)")
+    given = parser.parse_args()
+    data = ["--data", str(Path(given.data).resolve())] if given.data else []
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder) / "image.png"
+        draw(image)
+        cases = {
+            "`train_and_predict.py --help`": (["train_and_predict.py", "--help"], r"--resume \[RUN\]"),
+            "`predict.py --help`": (["predict.py", "--help"], r"--resume"),
+            "`train_and_predict.py dsb`, first training step": (["train_and_predict.py", "dsb", *data], r"Training:.*\s1/\d+"),
+            "`predict.py` of one 512x512 image, all results": (["predict.py", str(image)], r"images per second"),
+        }
+        print("| | s |\n|---|---|")
+        for name, (command, sign) in cases.items():
+            seconds = [until(command, sign, Path(folder) / f"{len(command[0])}-{number}") for number in range(REPEATS)]
+            print(f"| {name} | {statistics.median(seconds):.1f} |", flush=True)
+
+
+def draw(path):
+    """Write an image of simulated nuclei."""
+    import imageio.v3 as iio
+    from sizes import mosaic
+
+    iio.imwrite(path, mosaic(512))
+
+
+def until(command, sign, output):
+    """Seconds until a script of this folder writes what matches ``sign`` to its terminal; then it is ended."""
+    options = [] if "--help" in command else ["--output", str(output)]
+    reader, writer = pty.openpty()
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, *command, *options], cwd=ROOT, stdout=writer, stderr=writer, start_new_session=True
+    )
+    os.close(writer)
+    told = b""
+    while not re.search(sign.encode(), told):
+        try:
+            told += os.read(reader, 4096)
+        except OSError:  # it ended
+            sys.exit(f"{' '.join(command)} never wrote {sign}:\n{told.decode()}")
+    seconds = time.perf_counter() - start
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    os.close(reader)
+    return seconds
+
+
+if __name__ == "__main__":
+    main()

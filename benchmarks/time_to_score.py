@@ -1,0 +1,117 @@
+"""Minutes of training until the report set reaches a mean Dice: the main job as users start it, scored after every epoch.
+
+    python benchmarks/time_to_score.py dsb --data stage1_train.zip --output runs/time_to_score
+
+Every option but --output goes to train_and_predict.py. While it trains, the file of each epoch is kept (a hard link); when
+it is done, each is scored on the report images, one view, threshold 0.5. The last row is the finished run: best epoch and
+threshold by the choose set, all views. The same command again goes on where it stopped. Leaves scores.csv and
+time_to_score.png in the output folder.
+"""
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import figures
+import prediction
+import run_folder
+import training
+from data import prepare
+from devices import set_precision
+from files import read_json, write_text
+from metrics import count_pixels, pixel_scores
+from results.collect import markdown
+
+GOALS = (0.602, 0.85, 0.90)  # the first one is published
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, help="folder for the run, its epochs and the results")
+    given, others = parser.parse_known_args()
+    run, epochs = given.output / "run", given.output / "epochs"
+    epochs.mkdir(parents=True, exist_ok=True)
+    if not (run / "scores.json").exists():
+        recipe = [part for part in others if not part.startswith("-")][:1]
+        how = [*recipe, "--resume", run] if (run / "config.json").exists() else [*others, "--output", run]
+        train([sys.executable, ROOT / "train_and_predict.py", *how], run, epochs)
+    table = score(run, epochs)
+    write_text(given.output / "scores.csv", table.to_csv(index=False))
+    final = read_json(run / "scores.json")["dice"]["mean"]
+    figure = draw(table, final, read_json(run / "scores.json")["title"])
+    run_folder.save_figure(figure, given.output / "time_to_score.png")
+    print(markdown(reached(table, final)))
+
+
+def train(command, run, epochs):
+    """Run the script, and keep every epoch's file, which the script itself deletes when a later one is better."""
+    with subprocess.Popen(command) as process:
+        while process.poll() is None:
+            for path in run.glob("epoch-*.npz"):
+                with contextlib.suppress(FileExistsError, FileNotFoundError):
+                    os.link(path, epochs / path.name)
+            time.sleep(1)
+    if process.returncode:
+        sys.exit(process.returncode)
+
+
+def score(run, epochs):
+    """The history of a run, with the mean Dice of the report set after each epoch that was kept: DataFrame."""
+    stored, config = read_json(run / "config.json"), run_folder.read_config(run)
+    recipe, history = import_module(config.recipe), pd.read_csv(run / "history.csv")
+    originals = recipe.split(recipe.load(Path(stored["source"])), config).report
+    samples = [prepare(sample, config.channels, config.image_scale) for sample in originals]
+    config = config.replace(views=1)
+    set_precision(config.precision, [])
+    model = training.compiled_unet(config)
+    for path in tqdm(sorted(epochs.glob("epoch-*.npz")), desc="Scoring epochs", disable=None):
+        with np.load(path, allow_pickle=False) as weights:
+            model.set_weights([weights[name] for name in weights.files[: len(model.weights)]])
+        found = prediction.predict_samples(model, samples, originals, config)
+        pairs = zip(originals, found, strict=True)
+        dice = np.mean([pixel_scores(count_pixels(o.mask, p[..., 0] > 0.5))["dice"] for o, p in pairs])
+        history.loc[history["epoch"] == int(path.stem.split("-")[1]), "report_dice"] = dice
+    return history
+
+
+def reached(table, final):
+    """After how many minutes and epochs each goal was reached first: DataFrame."""
+    rows = []
+    for goal in GOALS:
+        first = table[table["report_dice"] >= goal].head(1)
+        rows.append([f"{goal:g}", *(first[["minutes", "epoch"]].round(1).to_numpy()[0] if len(first) else ("not reached", ""))])
+    rows.append([f"{final:.3f}, the finished run", table["minutes"].iloc[-1].round(1), len(table)])
+    return pd.DataFrame(rows, columns=["mean Dice of the report set", "minutes of training", "epochs"])
+
+
+def draw(table, final, title):
+    """The Dice over the minutes, with the goals."""
+    figure, axes = figures.canvas(1, 1, 8.5, 4.6, f"{title}: Dice of the report set over the time of training")
+    axis = axes[0, 0]
+    axis.plot(
+        table["minutes"], table["report_dice"], color=figures.BLUE, marker="o", markersize=3, label="after each epoch, one view"
+    )
+    axis.axhline(final, color=figures.VERMILION, label=f"finished run, {final:.3f}")
+    for goal in GOALS:
+        axis.axhline(goal, color="0.5", linestyle=":")
+        axis.text(table["minutes"].iloc[-1], goal, f"{goal:g}", color="0.4", ha="right", va="bottom")
+    axis.set(xlabel="Minutes of training, 2 CPU cores", ylabel="Mean Dice per image")
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False, loc="lower right")
+    return figure
+
+
+if __name__ == "__main__":
+    main()
