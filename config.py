@@ -70,7 +70,9 @@ class Config:
     blend: str = option("linear", "how overlapping predictions are blended")
 
     nodes: str | None = option(
-        None, "machines that train together, under KERAS_BACKEND=jax: host:port/count/number, e.g. 10.0.0.1:5000/2/0; or auto"
+        None,
+        "machines that train together, under KERAS_BACKEND=jax: host:port/count/number, e.g. 10.0.0.1:5000/2/0; auto: as srun "
+        "or the mpirun of Open MPI 4 says, with one process for each GPU",
     )
     device: str = option("auto", "auto: all GPUs there are, else the CPU")
     precision: str = option("auto", "auto: bfloat16 compute where the hardware has it; weights stay float32")

@@ -76,7 +76,7 @@ def for_replicas(config, replicas):
     """
     batch_size = -(-config.batch_size // replicas) * replicas
     if batch_size != config.batch_size:
-        print(f"Batch size: {batch_size} instead of {config.batch_size}, to divide by {replicas} GPUs")
+        print(f"Batch size: {batch_size} instead of {config.batch_size}, to divide by {replicas} devices")
     return config.replace(batch_size=batch_size)
 
 
@@ -129,7 +129,9 @@ def _normalise(layer, call, inputs, training=None, mask=None):
     none = tf.zeros([0])
     options = {"epsilon": layer.epsilon, "exponential_avg_factor": 1.0, "is_training": True}
     result = tf.raw_ops.FusedBatchNormV3(x=inputs, scale=scale, offset=offset, mean=none, variance=none, **options)
-    for weight, old, new in zip(layer.weights[2:], moving, (result.batch_mean, result.batch_variance), strict=True):
+    pixels = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+    variance = result.batch_variance * (pixels - 1) / pixels  # that of the batch, as Keras has it; the kernel's is unbiased
+    for weight, old, new in zip(layer.weights[2:], moving, (result.batch_mean, variance), strict=True):
         weight.assign(old * layer.momentum + new * (1 - layer.momentum))
     return result.y
 

@@ -1,5 +1,7 @@
 """Several machines that train together, by JAX's own engine: they join, tell each other, and leave."""
 
+import contextlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from archives import digest
 from backend import keras
 
 LONGEST = 4096  # bytes of a path
@@ -23,8 +26,9 @@ class Share(NamedTuple):
 def join(address):
     """Join the machines that train together: the Share of this process. Every device of all becomes a replica.
 
-    ``address``: "host:port/count/number", the host that of number 0; "auto" for processes that SLURM or Open MPI started;
-    None for one machine. Raises ValueError for another text, for "auto" without either, and without JAX, whose engine this is.
+    ``address``: "host:port/count/number", the host that of number 0; "auto" for what SLURM's srun or the mpirun of Open MPI 4
+    started, where JAX gives every process one device, so that there must be one for each GPU; None for one machine. Raises
+    ValueError for another text, for "auto" elsewhere, when the others do not come, and without JAX, whose engine this is.
     """
     if address is None:
         return Share()
@@ -35,10 +39,13 @@ def join(address):
         )
     import jax
 
+    print(f"Waiting for the other machines: --nodes {address}", flush=True)
     try:
         jax.distributed.initialize(*where, heartbeat_timeout_seconds=SILENCE)
     except ValueError as error:
-        raise ValueError(f"--nodes {address}: {error} auto is for what srun or mpirun started.") from error
+        raise ValueError(f"--nodes {address}: {error} auto is for what srun or mpirun (Open MPI 4) started.") from error
+    except RuntimeError as error:
+        raise ValueError(f"--nodes {address}: the machines did not find each other ({error}).") from error
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
     return Share(jax.process_index(), jax.process_count())
 
@@ -62,9 +69,27 @@ def leave():
     keras.distribution.set_distribution(None)
 
 
+@contextlib.contextmanager
+def together(share):
+    """Inside, what ends this machine ends the others, too, and at once: they would wait for it."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        if share.count == 1:
+            raise
+        stop(share, error)
+
+
+def check_alike(share, what, values):
+    """Raise ValueError on all machines when ``values``, a dictionary, differ among them; ``what`` they are called."""
+    if share.count > 1 and len(set(of_all(int(digest(json.dumps(values, sort_keys=True))[:7], 16)))) > 1:
+        raise ValueError(f"{what} differ from machine to machine; give all of them the same command, but for the last number.")
+
+
 def stop(share, error):
     """End this process at once, and say why: at a usual exit JAX would wait for a machine that is gone, and abort."""
-    reason = f"machine {share.number} of {share.count} stopped; if another one did first, this is why: {error}"
+    why = str(error) or type(error).__name__
+    reason = f"machine {share.number} of {share.count} stopped; if another one did first, this is why: {why}"
     sys.stdout.flush()
     print(f"{Path(sys.argv[0]).name}: {reason}", file=sys.stderr, flush=True)
     os._exit(1)

@@ -71,8 +71,9 @@ def remove(path):
 
 
 def _state(path):
-    state = path.stat()
-    return [state.st_size, state.st_mtime_ns]
+    """What changes when a file, or one in a folder, does: sizes added up, and the newest time."""
+    states = [file.stat() for file in ([path, *path.rglob("*")] if path.is_dir() else [path])]
+    return [sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)]
 
 
 def write(folder, name, path, planes, segmentations, probability=False):
@@ -130,6 +131,7 @@ def write_scan(folder, name, path, small, objects, row):
     with written_whole(folder / overlay) as temporary:
         iio.imwrite(temporary, figures.outlined(as_image(small[0], path.name), small[1], OVERLAY_SIDE))
     labels = f"{name}_objects.zarr"
+    remove(folder / labels)  # of a command that was killed after the next line
     os.replace(folder / PIECES / name / "objects.zarr", folder / labels)
     where = {"name": name, "page": 1}
     images = [{**where, "file": as_text(path), "pages": 1, "overlay": overlay, **dict.fromkeys(QUANTITIES), **row}]

@@ -8,6 +8,7 @@ python predict.py slide.zarr --dask                            OME-Zarr larger t
 """
 
 import argparse
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -43,8 +44,27 @@ def predict(options):
 
     from segmentation import check_diameter, open_network  # TensorFlow starts here: a mistake in a path answers at once
 
+    options.model = str(Path(options.model).resolve())  # workers of a cluster may stand elsewhere
     network = open_network(options.model)
     check_diameter(network, options.diameter)
+    with connected(options.dask) as client:
+        return predict_with(client, folder, paths, network, options)
+
+
+@contextlib.contextmanager
+def connected(address):
+    """A client of a Dask cluster, or None without an address."""
+    if address is None:
+        yield None
+        return
+    import cluster
+
+    with cluster.connect(address) as client:
+        yield client
+
+
+def predict_with(client, folder, paths, network, options):
+    """Segment the images that are not done, and write what is said of all; returns {file: reason} of failures."""
     names = inputs.name_outputs(paths, outputs.known_images(folder))
     files = [Path(options.model), Path(options.model).with_suffix(".json")]
     settings = {name: getattr(options, name) for name in SETTINGS}
@@ -54,7 +74,7 @@ def predict(options):
     print(f"{len(names)} images, {len(names) - len(to_do)} of them done before; results go to {folder}")
     failed = {}
     try:
-        segment_all(folder, to_do, network, options, failed)
+        segment_all(folder, to_do, network, options, client, failed)
     finally:
         outputs.finish(folder, settings, network.card, failed)
     for reason in failed.values():
@@ -63,10 +83,10 @@ def predict(options):
     return failed
 
 
-def segment_all(folder, to_do, network, options, failed):
+def segment_all(folder, to_do, network, options, client, failed):
     """Write the files of every image; {file: reason} of those that could not be segmented go into ``failed``."""
     started = time.perf_counter()
-    finished = on_cluster(folder, to_do, network, options) if options.dask else one_by_one(folder, to_do, network, options)
+    finished = (on_cluster if client else one_by_one)(folder, to_do, network, options, client)
     for path, error in finished:
         if error:
             file, reason = outputs.as_text(path), outputs.as_text(str(error) or type(error).__name__)
@@ -76,23 +96,22 @@ def segment_all(folder, to_do, network, options, failed):
         print(f"{segmented} images in {seconds:.1f} s, {segmented / seconds:.2f} images per second")
 
 
-def one_by_one(folder, to_do, network, options):
+def one_by_one(folder, to_do, network, options, _client):
     """Segment the images in this process: yields (path, None, or why it could not be segmented)."""
     for name, path in tqdm(to_do.items(), desc="Segmenting", unit="image", disable=None):
         yield path, attempt(segment_file, folder, name, path, network, options)
 
 
-def on_cluster(folder, to_do, network, options):
+def on_cluster(folder, to_do, network, options, client):
     """As ``one_by_one``, on the workers of a Dask cluster: image by image, and scans block by block."""
     import cluster
 
     scans = {name: path for name, path in to_do.items() if inputs.is_scan(path)}
     files = [(folder.resolve(), name, path.resolve(), options) for name, path in to_do.items() if name not in scans]
-    with cluster.connect(options.dask) as client:
-        for (_, name, _, _), error in cluster.run(client, segment_there, files, "Segmenting", "image"):
-            yield to_do[name], error
-        for name, path in scans.items():
-            yield path, attempt(segment_large, folder, name, path, network, options, client)
+    for (_, name, _, _), error in cluster.run(client, segment_there, files, "Segmenting", "image"):
+        yield to_do[name], error
+    for name, path in scans.items():
+        yield path, attempt(segment_large, folder, name, path, network, options, client)
 
 
 def attempt(action, *given):
@@ -129,8 +148,9 @@ def segment_large(folder, name, path, network, options, client):
         raise ValueError(f"{path}: no probability is written of OME-Zarr; leave --probability out.")
     outputs.forget(folder, name)
     pieces = outputs.pieces_of(folder, name, path).resolve()
-    job = scans.Job(str(path.resolve()), options.channel, str(pieces), str(Path(options.model).resolve()))
-    job = job._replace(scale=scans.find_scale(job, network, options.diameter), views=options.views, invert=options.invert)
+    job = scans.Job(str(path.resolve()), options.channel, str(pieces), options.model)
+    job = job._replace(views=options.views, invert=options.invert)
+    job = scans.at_scale(job, scans.find_scale(job, network, options.diameter))
     size = options.pixel_size or scans.open_scan(path, options.channel)[1]
     objects = scans.segment_scan(client, job, pieces / "objects.zarr", size)
     small, row = scans.overview(job, pieces / "objects.zarr", outputs.OVERLAY_SIDE)

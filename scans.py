@@ -26,6 +26,7 @@ from data import Sample, intensity_limits
 from files import written_whole
 from images import as_image
 from measurements import measure_objects
+from tiles import round_up
 
 SIDE, OVERLAP = 3072, 1024  # px of a block, and what the windows of neighbours share
 CHUNK = 1024  # px of the chunks that are written
@@ -82,22 +83,24 @@ def open_scan(path, channel=None):
     if channel is not None and not 1 <= channel <= channels:
         raise ValueError(f"{path}: has no channel {channel}; its channels are 1 to {channels}.")
     plane = array[tuple(slice(None) if name in "yx" else (channel or 1) - 1 if name == "c" else 0 for name in names)]
-    steps = next(part["scale"] for part in nodes[0].metadata["coordinateTransformations"][0] if part["type"] == "scale")
+    changes = nodes[0].metadata.get("coordinateTransformations") or [[]]  # before version 0.4 there were none
+    steps = next((part["scale"] for part in changes[0] if part["type"] == "scale"), None)
     unit = MICROMETRES.get(axes[names.index("x")].get("unit"))
-    return plane, steps[names.index("x")] * unit if unit else None
+    return plane, steps[names.index("x")] * unit if unit and steps else None
 
 
 def segment_scan(client, job, target, pixel_size=None):
     """Number the objects of a scan, as OME-Zarr at ``target``, and measure them: DataFrame as of ``measure_objects``.
 
-    Objects wider than half of ``OVERLAP`` may be measured in part. Raises what a worker raised.
+    One row per object; one wider than half of the job's overlap may be measured in part. Raises what a worker raised.
     """
     scan, blocks = job.scan(), job.blocks()
     job, pairs = job._replace(limits=find_limits(scan)), stitching.neighbours(*stitching.grid(scan.shape, job.side))
     found = _results(cluster.run(client, label_block, [(job, n) for n in range(len(blocks))], "Segmenting", "block"))
     same = _results(cluster.run(client, compare_blocks, [(job, *pair) for pair in pairs], "Joining", "pair"))
-    write_labels(job, scan.shape, join(found, same), target, pixel_size)
-    rest = [(job, n, str(target), pixel_size) for n in range(len(blocks))]
+    names = join(found, same)
+    write_labels(job, scan.shape, names, target, pixel_size)
+    rest = [(job, n, labels, str(target), pixel_size) for n, labels in enumerate(shares(found, names))]
     tables = _results(cluster.run(client, measure_block, rest, "Measuring", "block"))
     return pd.concat(tables.values(), ignore_index=True)
 
@@ -133,6 +136,12 @@ def overview(job, labels, side):
 def _sample(job, image):
     image = np.float32(sum(job.limits or intensity_limits(image))) - image if job.invert else image  # limits change places
     return Sample(job.source, as_image(image, job.source), np.zeros(image.shape, np.uint8))
+
+
+def at_scale(job, scale):
+    """A job whose scan is shown enlarged by ``scale``: no larger windows for the network, wide enough ones for the objects."""
+    side, overlap = (round_up(round(px), 64) for px in (job.side / max(1, scale), job.overlap / scale))
+    return job._replace(scale=scale, side=side, overlap=overlap)
 
 
 def find_limits(scan):
@@ -183,6 +192,14 @@ def join(found, same):
     return [np.append(np.uint32(0), part) for part in parts]
 
 
+def shares(found, names):
+    """The objects that each block measures: of those in its own part the ones that no block before has. [uint32 (N,)]."""
+    labels = [numbers[own] for numbers, (_, own) in zip(names, found.values(), strict=True)]
+    blocks = np.repeat(np.arange(len(labels)), [len(part) for part in labels])
+    first = np.sort(np.unique(np.concatenate(labels), return_index=True)[1])
+    return np.split(np.concatenate(labels)[first], np.searchsorted(blocks[first], np.arange(1, len(labels))))
+
+
 def write_labels(job, shape, names, target, pixel_size):
     """Write what was found in all blocks as one OME-Zarr image, uint32, with smaller ones of it to look at."""
     blocks, (rows, columns) = job.blocks(), stitching.grid(shape, job.side)
@@ -203,15 +220,13 @@ def _size(place):
     return tuple(side.stop - side.start for side in place)
 
 
-def measure_block(job, number, labels, pixel_size):
-    """Measure the objects whose box begins in a block's own part: DataFrame as of ``measure_objects``, of the whole image."""
+def measure_block(job, number, mine, labels, pixel_size):
+    """Measure the objects ``mine`` as far as a block's window shows them: DataFrame as of ``measure_objects``, of the scan."""
     scan, block = job.scan(), job.blocks()[number]
     there = open_scan(labels)[0][block.window].compute(scheduler="synchronous")
-    numbers, objects = np.unique(np.append(0, there), return_inverse=True)
+    numbers, objects = np.unique(np.append(0, np.where(np.isin(there, mine), there, 0)), return_inverse=True)
     objects = objects[1:].reshape(there.shape)
     boxes = [_shifted(box, block.window) for box in ndimage.find_objects(objects)]
-    own = [all(o.start <= b.start < o.stop for b, o in zip(box, block.own, strict=True)) for box in boxes]
-    objects = np.array([False, *own])[objects] * objects
     table = measure_objects(objects, pixel_size, scan[block.window].compute(scheduler="synchronous"))
     ends = [zip(boxes[label - 1], scan.shape, strict=True) for label in table["label"]]
     return table.assign(

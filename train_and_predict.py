@@ -58,13 +58,13 @@ def run_series(name, given, values, folder=None):
     """
     import series
 
+    if given.get("nodes"):
+        raise ValueError("--nodes is for a single run; start the runs of a series one by one.")
     if folder:
         name, began_with, values = series.read(folder)
         given = began_with | given
     else:
         recipe = import_module(name)
-        if given.get("nodes"):
-            raise ValueError("--nodes is for a single run; start the runs of a series one by one.")
         held_in_turn = "all" in (given.pop("hold_out", None), *values.get("hold_out", ()))
         source, simulated = run_folder.find_data(recipe, given, None, ROOT / "datasets")
         given["data"] = str(source)  # all runs on the same images, also if others come to lie where these were found
@@ -172,37 +172,36 @@ def run(name, given, resumed=None):
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (the first machine tells what happens)
     if config.classes == 2:
         data["object_diameter"] = explore.object_diameters(originals.fit)
-    gpus = devices.list_gpus(config.device)
-    config = devices.for_replicas(config, nodes.count_devices() if share.count > 1 else max(1, len(gpus)))
-    precision = devices.set_precision(config.precision, gpus)
-    batches.check_batch_size(samples.fit, config)
-    prediction.check_prediction_tile(config)
-    folder = resumed
-    if share.number == 0:
-        folder = run_folder.continue_run(resumed, samples) if resumed else run_folder.make_run_folder(config, ROOT / "runs")
-        if not resumed:
-            run_folder.write_start(folder, config, source, samples, {"gpus": gpus, "precision": precision})
-    if share.count > 1:
-        folder = Path(nodes.of_first(os.path.abspath(folder or "")))
-        print(f"{share.count} machines; if one is lost all end: go on with --resume {folder} --nodes ... on all of them")
-    print(f"Run folder: {folder}")
-    with held_back_errors():  # it imports TensorFlow, under every backend
-        keras.utils.set_random_seed(config.seed)
-    with devices.scope(devices.make_strategy(gpus)):
-        model = training.compiled_unet(config, bool(gpus))
-    where = ", ".join(gpus) or f"CPU, {os.cpu_count()} cores"
-    print(f"Network: {model.count_params() / 1e6:.1f} million parameters, {precision} compute, on {where}")
+    with nodes.together(share):
+        nodes.check_alike(share, "Settings", config.to_json() | dict.fromkeys(("nodes", "workers", "data", "output")))
+        nodes.check_alike(share, "Images", samples.to_json())
+        gpus = devices.list_gpus(config.device)
+        config = devices.for_replicas(config, nodes.count_devices() if share.count > 1 else max(1, len(gpus)))
+        precision = devices.set_precision(config.precision, gpus)
+        batches.check_batch_size(samples.fit, config)
+        prediction.check_prediction_tile(config)
+        folder = resumed
+        if share.number == 0:
+            folder = run_folder.continue_run(resumed, samples) if resumed else run_folder.make_run_folder(config, ROOT / "runs")
+            if not resumed:
+                run_folder.write_start(folder, config, source, samples, {"gpus": gpus, "precision": precision})
+        if share.count > 1:
+            folder = Path(nodes.of_first(os.path.abspath(folder or "")))
+            print(f"{share.count} machines; if one is lost all end: go on with --resume {folder} --nodes ... on all of them")
+        print(f"Run folder: {folder}")
+        with held_back_errors():  # it imports TensorFlow, under every backend
+            keras.utils.set_random_seed(config.seed)
+        with devices.scope(devices.make_strategy(gpus)):
+            model = training.compiled_unet(config, bool(gpus))
+        where = ", ".join(gpus) or f"CPU, {os.cpu_count()} cores"
+        print(f"Network: {model.count_params() / 1e6:.1f} million parameters, {precision} compute, on {where}")
 
-    # Fit
-    try:
-        history = training.train(model, samples, config, folder, share)
-    except training.InterruptedRunError:
-        print(f"Stopped. To go on: python {Path(__file__).name} {config.recipe} --resume {run_folder.to_resume(folder)}")
-        sys.exit(130)
-    except Exception as error:
-        if share.count == 1:
-            raise
-        nodes.stop(share, error)
+        # Fit
+        try:
+            history = training.train(model, samples, config, folder, share)
+        except training.InterruptedRunError:
+            print(f"Stopped. To go on: python {Path(__file__).name} {config.recipe} --resume {run_folder.to_resume(folder)}")
+            sys.exit(130)
     if share.count > 1:
         nodes.leave()
         if share.number:

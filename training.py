@@ -143,7 +143,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         for layer in self.network.layers:
             if getattr(layer, "seed_generator", None) is not None:
-                layer.seed_generator.state.assign([self.config.seed, epoch << 20])  # counts up once for each batch
+                layer.seed_generator.state.assign([self.config.seed, (epoch << 20) % 2**31])  # counts up once for each batch
 
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": epoch + 1, "minutes": (time.monotonic() - self.started) / 60}
@@ -153,9 +153,10 @@ class Checkpoint(keras.callbacks.Callback):
         self.history = pd.concat([self.history, pd.DataFrame([row])], ignore_index=True)
         if self.share.number == 0:
             self._write(epoch)
+        stop = self.stop_asked
         if self.share.count > 1:
-            self.stop_asked = any(of_all(self.stop_asked))  # also so that no machine goes on before the first has written
-        self.model.stop_training = self.stop_asked or self.finished
+            stop = any(of_all(stop))  # also so that no machine goes on before the first has written
+        self.model.stop_training = stop or self.finished  # not by what one of several machines was asked meanwhile
 
     def _write(self, epoch):
         with written_whole(self._path(epoch + 1)) as temporary:

@@ -78,7 +78,7 @@ def training_steps(samples, config):
 
     devices.set_precision("auto", devices.list_gpus())
     model = training.compiled_unet(dsb.CONFIG, bool(devices.list_gpus()))
-    batch = batches.make_batch(samples, config, 0)
+    batch = batches.make_batch(samples, config.replace(distance=dsb.CONFIG.distance), 0)
     for _ in range(12):
         yield model.train_on_batch(*batch)
 

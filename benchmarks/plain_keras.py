@@ -2,8 +2,8 @@
 
 python benchmarks/plain_keras.py
 
-256x256 tiles, batches of 2; both in one process, in turns. Plain: Keras's layers, Adam and loss as they come, ``train_on_batch``
-and ``predict_on_batch``. Here: ``training.compiled_unet`` and ``prediction.predict_function`` in the precision that --precision
+256x256 tiles, batches of 2; both in one process, in turns. Plain: Keras's layers, Adam and cross-entropy, ``train_on_batch`` and
+``predict_on_batch``, not compiled by XLA, which is slower on a CPU. Here, with the loss and the metrics of a run: ``training.compiled_unet`` and ``prediction.predict_function`` in the precision that --precision
 auto takes.
 """
 

@@ -41,20 +41,20 @@ def main():
 
 def measure(workers, blocks):
     """Seconds until all objects are numbered, written and measured."""
-    from distributed import Client, LocalCluster
+    from distributed import Client
     from ome_zarr.writer import write_image
     from sizes import mosaic
 
     import scans
 
-    os.environ |= cluster.ONE_THREAD
+    os.environ |= cluster.OF_ONE_CORE
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         (folder / "pieces").mkdir()
         write_image(mosaic(SIDE * blocks)[:SIDE], str(folder / "scan.zarr"), axes="yx", scale_factors=[2])
         model = str(ROOT / "weights/nuclei.keras")
         job = scans.Job(str(folder / "scan.zarr"), None, str(folder / "pieces"), model, views=1, side=SIDE, overlap=OVERLAP)
-        with Client(LocalCluster(workers, threads_per_worker=1, dashboard_address=None)) as client:
+        with Client(n_workers=workers, threads_per_worker=1, dashboard_address=None) as client:
             client.run(cluster.open_once, model)
             start = time.perf_counter()
             scans.segment_scan(client, job, folder / "labels.zarr")

@@ -36,7 +36,7 @@ def main():
             "`train_and_predict.py --help`": (["train_and_predict.py", "--help"], r"--resume \[RUN\]"),
             "`predict.py --help`": (["predict.py", "--help"], r"--resume"),
             "`train_and_predict.py dsb`, first training step": (["train_and_predict.py", "dsb", *data], r"Training:.*\s1/\d+"),
-            "`predict.py` of one 512x512 image, all results": (["predict.py", str(image)], r"images per second"),
+            "`predict.py` of one 512x512 image, all results": (["predict.py", str(image)], r"Look at .* first"),
         }
         print("| | s |\n|---|---|")
         for name, (command, sign) in cases.items():

@@ -31,7 +31,7 @@ import training
 from data import prepare
 from devices import set_precision
 from files import read_json, write_text
-from metrics import count_pixels, pixel_scores
+from metrics import count_pixels, pixel_scores, to_mask
 from results.collect import markdown
 
 GOALS = (0.602, 0.85, 0.90)  # the first one is published
@@ -81,7 +81,7 @@ def score(run, epochs):
             model.set_weights([weights[name] for name in weights.files[: len(model.weights)]])
         found = prediction.predict_samples(model, samples, originals, config)
         pairs = zip(originals, found, strict=True)
-        dice = np.mean([pixel_scores(count_pixels(o.mask, p[..., 0] > 0.5))["dice"] for o, p in pairs])
+        dice = np.mean([pixel_scores(count_pixels(o.mask, to_mask(p, 0.5)))["dice"] for o, p in pairs])
         history.loc[history["epoch"] == int(path.stem.split("-")[1]), "report_dice"] = dice
     return history
 
@@ -107,7 +107,7 @@ def draw(table, final, title):
     for goal in GOALS:
         axis.axhline(goal, color="0.5", linestyle=":")
         axis.text(table["minutes"].iloc[-1], goal, f"{goal:g}", color="0.4", ha="right", va="bottom")
-    axis.set(xlabel="Minutes of training, 2 CPU cores", ylabel="Mean Dice per image")
+    axis.set(xlabel=f"Minutes of training, {os.cpu_count()} CPU cores", ylabel="Mean Dice per image")
     axis.grid(alpha=0.3)
     axis.legend(frameon=False, loc="lower right")
     return figure

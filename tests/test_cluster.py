@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from distributed import LocalCluster
 
 import cluster
 from files import NotWrittenError
@@ -21,6 +22,10 @@ def die_once(path):
         path.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return "done"
+
+
+def kill_me():
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def fill_the_disk():
@@ -50,6 +55,19 @@ def test_what_a_killed_worker_had_in_hand_is_done_again(client, tmp_path):
 def test_a_full_disk_ends_everything(client):
     with pytest.raises(NotWrittenError, match="the disk is full"):
         run(client, fill_the_disk, [()])
+
+
+def test_a_scheduler_without_workers(monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    told = "the scheduler has no worker; start some, .* python -m dask worker tcp://"
+    with LocalCluster(n_workers=0, dashboard_address=None) as alone, pytest.raises(ValueError, match=told):
+        cluster.connect(alone.scheduler_address)
+
+
+def test_what_kills_every_worker_is_given_up_with_a_sentence(client, monkeypatch):
+    monkeypatch.setattr(client.cluster.scheduler, "allowed_failures", 0)
+    ((_, error),) = run(client, kill_me, [()])
+    assert "several workers died of it, for want of memory" in str(error)
 
 
 def test_nobody_answers_at_an_address(monkeypatch):

@@ -12,7 +12,7 @@ from training import compiled_unet
 def test_batches_divide_by_the_number_of_replicas(capsys):
     sizes = [devices.for_replicas(Config(batch_size=8), replicas).batch_size for replicas in (1, 2, 3, 8, 16)]
     assert sizes == [8, 8, 9, 8, 16]
-    assert "Batch size: 9 instead of 8, to divide by 3 GPUs" in capsys.readouterr().out
+    assert "Batch size: 9 instead of 8, to divide by 3 devices" in capsys.readouterr().out
 
 
 def test_bfloat16_where_the_processor_has_it(tmp_path):
@@ -29,6 +29,19 @@ def test_a_gpu_that_is_not_there_is_refused():
     assert devices.list_gpus("cpu") == []
     with pytest.raises(ValueError, match="--device gpu, but .* finds no GPU here"):
         devices.list_gpus("gpu")
+
+
+def test_fused_normalisation_trains_as_keras_does():
+    image = np.random.default_rng(0).normal(3, 2, size=(2, 8, 8, 1)).astype(np.float32)  # 8 px and 2 images: few at the bottom
+    mask = (image > 3).astype(np.uint8)
+    config = Config(filters=2, depth=2, dropout=0.0, precision="float32")
+    models = []
+    for fused in (True, False):
+        keras.utils.set_random_seed(0)
+        models.append(compiled_unet(config, fused=fused))
+        models[-1].train_on_batch(image, mask)
+    for ours, usual in zip(models[0].weights, models[1].weights, strict=True):
+        np.testing.assert_allclose(ours.numpy(), usual.numpy(), atol=1e-5, err_msg=ours.path)
 
 
 @pytest.mark.parametrize("before", ["bfloat16", "float32"])

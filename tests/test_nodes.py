@@ -35,12 +35,16 @@ def start(folder, output, *options, **environment):
     return script(*OPTIONS.split(), "--data", folder, "--output", output, *options, **environment)
 
 
-def start_two(folder, output, *options):
-    """One machine by an address, the other as SLURM would start it, which says the same in its variables."""
+def start_two(folder, output, *options, second=()):
+    """One machine by an address, the other as SLURM would start it, which says the same in its variables.
+
+    ``second``: more options of the other one.
+    """
     job = next(number for number in range(4096) if is_free(SLURM_PORTS + number))
     slurm = {"SLURM_JOB_ID": job, "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": 2, "SLURM_PROCID": 1, "SLURM_LOCALID": 1}
+    slurm = {name: str(value) for name, value in slurm.items()}
     first = start(folder, output, "--nodes", f"localhost:{SLURM_PORTS + job}/2/0", *options)
-    return [first, start(folder, output, "--nodes", "auto", *options, **{name: str(value) for name, value in slurm.items()})]
+    return [first, start(folder, output, "--nodes", "auto", *options, *second, **slurm)]
 
 
 def is_free(port):
@@ -84,6 +88,14 @@ def test_two_processes_have_the_losses_of_one_and_their_network_opens_under_tens
     )
 
 
+def test_machines_with_different_settings_all_end(nuclei_folder, tmp_path, begun):
+    begun += start_two(nuclei_folder, tmp_path / "run", second=["--seed", "1"])
+    for process in begun:
+        _, error = process.communicate(timeout=100)
+        assert process.returncode == 1 and "Settings differ from machine to machine; give all of them the same command" in error
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.skipif("UNET_SLOW" not in os.environ, reason="a minute or more; UNET_SLOW=1 runs it")
 def test_a_process_that_dies_ends_the_other_and_resume_goes_on(nuclei_folder, tmp_path, begun):
     folder = tmp_path / "run"
@@ -109,7 +121,11 @@ def test_addresses_that_cannot_be(address):
 def test_auto_is_for_what_a_launcher_started(nuclei_folder, tmp_path, begun):
     begun += [start(nuclei_folder, tmp_path / "run", "--nodes", "auto")]
     _, error = begun[0].communicate(timeout=100)
-    assert begun[0].returncode == 1 and "auto is for what srun or mpirun started" in error and not (tmp_path / "run").exists()
+    assert (
+        begun[0].returncode == 1
+        and "auto is for what srun or mpirun (Open MPI 4) started" in error
+        and not (tmp_path / "run").exists()
+    )
 
 
 def test_several_machines_need_jax():

@@ -1,5 +1,12 @@
 """Scans in blocks on Dask workers, against the same image segmented at once."""
 
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,11 +15,13 @@ from distributed import Client
 from drawn import nuclei
 from ome_zarr.writer import write_image
 
+import cluster
 import outputs
 import predict
 import scans
 import segmentation
 import stitching
+from measurements import measure_objects
 from segmentation import open_network, segment
 
 SIDE, OVERLAP = 96, 64
@@ -102,6 +111,28 @@ def test_what_is_no_image_of_this_kind(tmp_path):
         scans.open_scan(tmp_path / "volume.zarr")
 
 
+def test_every_object_is_measured_by_one_block():
+    found = {(0,): (3, np.array([1, 2])), (1,): (2, np.array([1, 2])), (2,): (0, np.array([], int))}
+    names = [np.array([0, 7, 8, 9], np.uint32), np.array([0, 8, 3], np.uint32), np.array([0], np.uint32)]
+    assert [labels.tolist() for labels in scans.shares(found, names)] == [[7, 8], [3], []]
+
+
+@pytest.mark.parametrize(("scale", "side", "overlap"), [(1, 3072, 1024), (4, 768, 256), (8, 384, 128), (0.25, 3072, 4096)])
+def test_blocks_are_no_larger_for_the_network_and_their_overlap_is_for_its_objects(scale, side, overlap):
+    job = scans.at_scale(scans.Job("", None, "", ""), scale)
+    assert (job.scale, job.side, job.overlap) == (scale, side, overlap)
+
+
+def test_a_scan_of_before_sizes_were_written(tmp_path):
+    path = written(tmp_path / "old.zarr", np.ones((64, 64), np.uint8))
+    meta = json.loads((path / "zarr.json").read_text())
+    for part in meta["attributes"]["ome"]["multiscales"][0]["datasets"]:
+        del part["coordinateTransformations"]
+    (path / "zarr.json").write_text(json.dumps(meta))
+    plane, size = scans.open_scan(path)
+    assert plane.shape == (64, 64) and size is None
+
+
 def test_neighbours_touch_and_are_named_once():
     assert sorted(stitching.neighbours(2, 2)) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
     assert len(stitching.neighbours(3, 4)) == 3 * 3 + 2 * 4 + 2 * 2 * 3
@@ -113,14 +144,30 @@ def predicted(network, *arguments):
     return ended.value.code
 
 
-def test_a_folder_with_a_scan_and_a_broken_file_on_workers_that_are_processes(network, tmp_path, capsys):
+@pytest.fixture
+def scheduler():
+    """The address of a Dask scheduler with a worker, started as README.md says, in the folder of the program."""
+    where = {"cwd": Path(predict.__file__).parent, "stderr": subprocess.PIPE, "text": True}
+    environment = {**os.environ, **cluster.OF_ONE_CORE}
+    serving = subprocess.Popen([sys.executable, "-m", "dask", "scheduler", "--port", "0", "--no-dashboard"], **where)
+    address = next(found[0] for line in serving.stderr if (found := re.search(r"tcp://127\S+|tcp://\d\S+", line)))
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--no-dashboard"], env=environment, **where
+    )
+    yield address
+    for process in (worker, serving):
+        process.terminate()
+        process.communicate()
+
+
+def test_a_folder_with_a_scan_and_a_broken_file_on_workers_elsewhere(network, tmp_path, capsys, scheduler):
     image, truth = nuclei()
     images, results = tmp_path / "images", tmp_path / "results"
     images.mkdir()
     written(images / "slide.zarr", image)
     tifffile.imwrite(images / "small.tif", image)
     (images / "broken.tif").write_bytes(b"II*")
-    assert predicted(network, images, "-o", results, "--dask") == 1
+    assert predicted(network, images, "-o", results, "--dask", scheduler) == 1
     told = capsys.readouterr()
     assert "2 images in" in told.out and "broken.tif: unreadable" in told.err
     labels = scans.open_scan(results / "slide_objects.zarr")[0].compute()
@@ -134,6 +181,15 @@ def test_a_folder_with_a_scan_and_a_broken_file_on_workers_that_are_processes(ne
     assert "2 images, 2 of them done before" in capsys.readouterr().out
 
 
+def test_a_command_that_was_killed_after_it_had_moved_the_labels_is_done_again(tmp_path):
+    scan, table = written(tmp_path / "slide.zarr", nuclei()[0]), measure_objects(np.eye(8, dtype=int), image=np.eye(8))
+    for place in (tmp_path / "slide_objects.zarr", tmp_path / "pieces" / "slide" / "objects.zarr"):
+        place.mkdir(parents=True)
+        (place / place.parent.name).touch()
+    outputs.write_scan(tmp_path, "slide", scan, (np.zeros((8, 8)), np.eye(8, dtype=int)), table, {"objects": 1})
+    assert (tmp_path / "slide_objects.zarr" / "slide").exists() and outputs.is_done(tmp_path, "slide", scan)
+
+
 def test_a_scan_needs_dask(network, tmp_path, capsys):
     written(tmp_path / "slide.zarr", nuclei()[0])
     assert predicted(network, tmp_path / "slide.zarr", "-o", tmp_path / "results") == 1
@@ -145,5 +201,6 @@ def test_a_scan_that_changed_is_begun_anew(tmp_path):
     pieces = outputs.pieces_of(tmp_path, "slide", scan)
     (pieces / "000000.npy").touch()
     assert outputs.pieces_of(tmp_path, "slide", scan) == pieces and (pieces / "000000.npy").exists()
-    (scan / "more").touch()
+    inside = next(file for file in scan.rglob("*") if file.is_file() and file.parent != scan)
+    inside.write_bytes(inside.read_bytes()[::-1])  # as large as before
     assert outputs.pieces_of(tmp_path, "slide", scan) == pieces and not (pieces / "000000.npy").exists()

@@ -149,7 +149,9 @@ def test_a_loss_that_is_not_a_number_ends_with_advice(small, tmp_path):
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's")
 def test_two_replicas_train_as_one_device_does(tmp_path):
-    """Two logical CPUs under MirroredStrategy, from the workers to the checkpoints: the history of one device."""
+    """Two logical CPUs under MirroredStrategy, from the workers to the checkpoints: the history of one device under Adam, and
+    after SGD its weights.
+    """
     program = tmp_path / "program.py"
     program.write_text(
         "import sys\n"
@@ -161,6 +163,8 @@ def test_two_replicas_train_as_one_device_does(tmp_path):
         "import devices, prediction, run_folder, training\n"
         "from config import Config\n"
         "from data import Sample, Split\n"
+        "from unet import Overlap\n"
+        "weights = []\n"
         "config = Config(filters=4, depth=2, tile=64, overlap=16, batch_size=4, epochs=2, steps=2, workers=0,\n"
         "    dropout=0.0, normalisation=False)\n"
         "rng = np.random.default_rng(0)\n"
@@ -178,12 +182,20 @@ def test_two_replicas_train_as_one_device_does(tmp_path):
         "    again = prediction.predict_samples(loaded, samples[:2], samples[:2], config)\n"
         "    np.testing.assert_allclose(probability, again, atol=1e-6)\n"
         "    assert np.shape(probability) == (2, 64, 64, 1)\n"
+        "    with devices.scope(devices.make_strategy(names)):\n"
+        "        keras.utils.set_random_seed(0)\n"
+        "        model = training.compiled_unet(config)\n"
+        "        model.compile(keras.optimizers.SGD(0.01), model.loss, weighted_metrics=[Overlap('dice')])\n"
+        "    training.train(model, Split(samples[:4], samples[4:9], []), config, folder / 'sgd')\n"
+        "    weights.append(np.concatenate([np.ravel(weight) for weight in model.get_weights()]))\n"
         "    print('RESULT', len(names), *(f'{v:.5f}' for v in history[['loss', 'dice', 'val_loss', 'val_dice']].iloc[-1]))\n"
+        "print('DIFFERENCE', np.abs(weights[0] - weights[1]).max())\n"
     )
     finished = subprocess.run([sys.executable, program, tmp_path], capture_output=True, text=True, timeout=300)
     results = [line.split()[1:] for line in finished.stdout.splitlines() if line.startswith("RESULT")]
     assert [result[0] for result in results] == ["0", "2"], finished.stderr
     assert np.array(results[0][1:], float) == pytest.approx(np.array(results[1][1:], float), abs=5e-4)
+    assert float(finished.stdout.split("DIFFERENCE")[1].split()[0]) < 1e-6  # of weights after SGD, to which rounding is all
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -46,8 +46,8 @@ def main():
     worth = worth_of_flags(report, limits)
     card = read_json(options.run / "model.json")
     card |= {"not_for": NOT_FOR, "quality_limits": limits, "flags": json.loads(worth.to_json(orient="records"))}
-    write_json(target.with_suffix(".json"), card)
     write_half(options.run / "model.keras", target)
+    write_json(target.with_suffix(".json"), card)
     change = largest_change([choose, report], look_at_both(options.run, target))
     write_text(target.with_suffix(".md"), "\n".join(readable(options, card, worth, change)) + "\n")
 
