@@ -1,13 +1,9 @@
-"""What a finished run's prediction gains by its settings, on its choose set: views, and the diameter at which objects are shown.
+"""What averaging over turned and mirrored views brings: scores of a finished run's choose set, and the time per image.
 
 python benchmarks/views.py runs/isbi/<run>
-python benchmarks/views.py runs/dsb/<run> --views 1 --shown-diameter 0 20 24 28 32 36
-
-Prints the scores and the time per image of every combination.
 """
 
 import argparse
-import itertools
 import sys
 import time
 from importlib import import_module
@@ -27,20 +23,17 @@ from metrics import fit_threshold, to_masks
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run")
-    parser.add_argument("--views", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--shown-diameter", type=float, nargs="+", help="px (default: that of the run)")
-    given = parser.parse_args()
-    config = run_folder.read_config(given.run)
+    folder = parser.parse_args().run
+    config = run_folder.read_config(folder)
     recipe = import_module(config.recipe)
-    samples = recipe.split(recipe.load(Path(read_json(given.run / "config.json")["source"])), config).choose
+    samples = recipe.split(recipe.load(Path(read_json(folder / "config.json")["source"])), config).choose
     prepared = [prepare(sample, config.channels, config.image_scale) for sample in samples]
-    model = keras.saving.load_model(given.run / "model.keras")
+    model = keras.saving.load_model(folder / "model.keras")
     prediction.predict_samples(model, prepared[:1], samples[:1], config)  # warm
-    print("| views | shown at, px | mean Dice | other scores | s per image |\n|---|---|---|---|---|")
-    for views, diameter in itertools.product(given.views, given.shown_diameter or [config.shown_diameter]):
-        setting = config.replace(views=views, shown_diameter=diameter)
+    print("| views | mean Dice | other scores | s per image |\n|---|---|---|---|")
+    for views in (1, 2, 4, 8):
         start = time.perf_counter()
-        probabilities = prediction.predict_samples(model, prepared, samples, setting)
+        probabilities = prediction.predict_samples(model, prepared, samples, config.replace(views=views))
         seconds = (time.perf_counter() - start) / len(samples)
         threshold, dice = fit_threshold(probabilities, [sample.mask for sample in samples])
         choose = Predicted(samples, probabilities, to_masks(probabilities, threshold))
@@ -48,7 +41,7 @@ def main():
         if hasattr(recipe, "measure"):
             scores = series.flatten(recipe.measure(choose, choose, Predicted([], [], []), config).scores)
         others = ", ".join(f"{name} {scores[name]:.4f}" for name in recipe.HEADLINES if name in scores)
-        print(f"| {views} | {diameter or 'as it is'} | {dice:.4f} | {others} | {seconds:.2f} |", flush=True)
+        print(f"| {views} | {dice:.4f} | {others} | {seconds:.2f} |")
 
 
 if __name__ == "__main__":
