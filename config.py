@@ -68,9 +68,6 @@ class Config:
     prediction_tile: int = option(1024, "height and width of a tile at prediction, px; smaller needs less memory")
     views: int = option(1, "turned and mirrored views of an image whose predictions are averaged, 1 to 8; each costs time")
     blend: str = option("linear", "how overlapping predictions are blended")
-    shown_diameter: float = option(
-        0.0, "px across at which objects are shown to the network at prediction, found by a first look; 0 = images as they are"
-    )
 
     nodes: str | None = option(
         None,
@@ -119,10 +116,6 @@ class Config:
             raise ValueError(
                 f"--choose-share {self.choose_share} and --report-share {self.report_share} must be above 0 and leave "
                 "images to fit (their sum below 1)."
-            )
-        if self.shown_diameter < 0 or (self.shown_diameter and self.classes > 2):
-            raise ValueError(
-                f"--shown-diameter is {self.shown_diameter}; it must be 0 or more, with --classes above 2 it must be 0."
             )
         if self.dropout == 1:
             raise ValueError("--dropout 1 drops everything; it must be below 1.")

@@ -48,17 +48,6 @@ def divide_all(predicted, how):
     return [divide(mask, probability, how) for mask, probability in zip(predicted.masks, predicted.probabilities, strict=True)]
 
 
-def typical_diameter(labels):
-    """The diameter (px) of discs as large as the objects of a label image (H, W), half of whose area larger ones have.
-
-    None without objects.
-    """
-    areas = np.sort(np.bincount(labels.ravel())[1:])
-    if not areas.any():
-        return None
-    return float(2 * np.sqrt(areas[np.searchsorted(areas.cumsum(), areas.sum() / 2)] / np.pi))
-
-
 def separate(mask, neck=1.0, least_area=1, depth=None):
     """Number the objects of a mask (H, W): int32, 0 is background.
 

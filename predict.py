@@ -150,12 +150,12 @@ def segment_large(folder, name, path, network, options, client):
     pieces = outputs.pieces_of(folder, name, path).resolve()
     job = scans.Job(str(path.resolve()), options.channel, str(pieces), options.model)
     job = job._replace(views=options.views, invert=options.invert)
-    job = scans.at_scale(job, scans.find_scaling(job, network, options.diameter))
+    job = scans.at_scale(job, scans.find_scale(job, network, options.diameter))
     size = options.pixel_size or scans.open_scan(path, options.channel)[1]
     objects = scans.segment_scan(client, job, pieces / "objects.zarr", size)
     small, row = scans.overview(job, pieces / "objects.zarr", outputs.OVERLAY_SIDE)
     diameter = objects["equivalent_diameter"].median() if len(objects) else None
-    known = {"objects": len(objects), "diameter": diameter, "scale": job.scaling.shown, "pixel_size": size, "explanation": ""}
+    known = {"objects": len(objects), "diameter": diameter, "scale": job.scale, "pixel_size": size, "explanation": ""}
     outputs.write_scan(folder, name, path, small, objects, row | known)
 
 

@@ -1,7 +1,6 @@
 """Probabilities for whole images of any size from a trained network, through one compiled call."""
 
 import itertools
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -9,15 +8,11 @@ from tqdm import tqdm
 
 import tiles
 from backend import keras
-from data import normalise, prepare
-from metrics import to_mask
-from objects import candidates, divide, typical_diameter
+from data import normalise
 from unet import reach
 
 VIEWS = list(itertools.product((1, -1), range(4)))  # mirrored or not, quarter turns
 BLEND_WIDTH = 32  # px over which two tiles fade into each other, beyond what neither can know
-SCALES = (0.7, 2)  # by which an image is scaled at most to show its objects at ``config.shown_diameter``
-LOOKED_AT = 1024  # px in height and width of the middle of an image in which a first look measures objects
 
 
 def predict_samples(model, samples, originals, config, description="Predicting"):
@@ -28,30 +23,9 @@ def predict_samples(model, samples, originals, config, description="Predicting")
     predict = predict_function(model)
     probabilities = []
     for sample, original in zip(tqdm(samples, desc=description, unit="image", disable=None), originals, strict=True):
-        scale = find_scale(found_diameter(predict, original, config), config) if config.shown_diameter else 1
-        if scale != 1:
-            sample = prepare(original, config.channels, config.image_scale * scale)
         probability = predict_image(predict, sample.image, sample.limits, config)
         probabilities.append(resize(probability, original.mask.shape))
     return probabilities
-
-
-def found_diameter(predict, sample, config):
-    """How many px the objects in the middle of a sample as read are across, in one view of it; None if there are none."""
-    height, width = sample.mask.shape
-    middle = tuple(slice(max(0, (side - LOOKED_AT) // 2), (side + LOOKED_AT) // 2) for side in (height, width))
-    looked_at = replace(sample, image=sample.image[middle], mask=sample.mask[middle])
-    shown = prepare(looked_at, config.channels, config.image_scale)
-    probability = predict_image(predict, shown.image, shown.limits, config.replace(views=1))
-    probability = resize(probability, looked_at.mask.shape)
-    return typical_diameter(divide(to_mask(probability, 0.5), probability, candidates(probability, (1,))[0]))
-
-
-def find_scale(diameter, config):
-    """The factor by which an image with objects ``diameter`` px across (None: unknown) is shown enlarged to the network."""
-    if not diameter or not config.shown_diameter:
-        return 1.0
-    return float(np.clip(config.shown_diameter / (diameter * config.image_scale), *SCALES))
 
 
 def predict_image(predict, image, limits, config):

@@ -41,7 +41,7 @@ class Job(NamedTuple):
     channel: int | None
     pieces: str
     model: str
-    scaling: segmentation.Scaling = segmentation.Scaling()
+    scale: float = 1.0
     views: int = segmentation.DEFAULT_VIEWS
     invert: bool = False
     limits: tuple | None = None
@@ -115,11 +115,13 @@ def _results(finished):
     return dict(sorted(results.items()))
 
 
-def find_scaling(job, network, diameter):
-    """``segmentation.find_scaling`` by the middle of a scan."""
+def find_scale(job, network, diameter):
+    """``segmentation.find_scale`` by the middle of a scan; 1 without a diameter."""
+    if not diameter:
+        return 1.0
     scan = job.scan()
     middle = tuple(slice(max(0, (side - job.side) // 2), (side + job.side) // 2) for side in scan.shape)
-    return segmentation.find_scaling(_sample(job, scan[middle].compute()), network, diameter)
+    return segmentation.find_scale(_sample(job, scan[middle].compute()), network, diameter)
 
 
 def overview(job, labels, side):
@@ -136,10 +138,10 @@ def _sample(job, image):
     return Sample(job.source, as_image(image, job.source), np.zeros(image.shape, np.uint8))
 
 
-def at_scale(job, scaling):
-    """A job whose scan is shown enlarged: no larger windows for the network, and wide enough ones for its objects."""
-    side, overlap = (round_up(round(px), 64) for px in (job.side / max(1, scaling.shown), job.overlap / scaling.shown))
-    return job._replace(scaling=scaling, side=side, overlap=overlap)
+def at_scale(job, scale):
+    """A job whose scan is shown enlarged by ``scale``: no larger windows for the network, wide enough ones for the objects."""
+    side, overlap = (round_up(round(px), 64) for px in (job.side / max(1, scale), job.overlap / scale))
+    return job._replace(scale=scale, side=side, overlap=overlap)
 
 
 def find_limits(scan):
@@ -155,7 +157,7 @@ def label_block(job, number):
     if not path.exists():
         image = job.scan()[block.window].compute(scheduler="synchronous")
         objects, _, _ = segmentation.number_objects(
-            _sample(job, image), cluster.open_once(job.model), job.scaling, job.views, job.limits
+            _sample(job, image), cluster.open_once(job.model), job.scale, job.views, job.limits
         )
         with written_whole(path) as temporary:
             np.save(temporary, objects[stitching.within(block.used, block.window)])

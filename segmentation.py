@@ -20,11 +20,11 @@ from images import as_image, to_channels
 from measurements import measure_objects
 from metrics import foreground, to_mask
 from objects import Separation, candidates, divide
-from prediction import find_scale, found_diameter, predict_function, predict_views, resize
+from prediction import predict_function, predict_views, resize
 from quality import measure_quality
 
 DEFAULT_VIEWS = 2  # of an image whose mean is taken; 8 gain 0.002 in Dice of nuclei (weights/nuclei.md) for four times the work
-SIZES = (0.125, 8)  # of the training's objects that can be expected, as shares of an image's
+SCALES = (0.125, 8)  # by which images are scaled at most
 LOOKED_AT = 1024  # px in height and width of an image of which must be explained why it is blank
 NEEDED = ("training", "training_data", "scores")  # in a model card
 
@@ -50,15 +50,6 @@ class Segmentation(NamedTuple):
     probability: np.ndarray
     measurements: pd.DataFrame
     quality: dict
-
-
-class Scaling(NamedTuple):
-    """How an image's objects differ from the training's: ``shown`` enlarged so many times to the network, they are so many
-    times smaller (``size``).
-    """
-
-    shown: float = 1.0
-    size: float = 1.0
 
 
 def open_network(path):
@@ -118,23 +109,23 @@ def segment(image, model, *, pixel_size=None, diameter=None, views=DEFAULT_VIEWS
             raise ValueError(f"{name} is {value}; it must be above 0.")
     image = as_image(image, "image")
     sample = Sample("image", inverted(image) if invert else image, np.zeros(image.shape[:2], np.uint8))
-    scaling = find_scaling(sample, network, diameter)
-    objects, probability, masks = number_objects(sample, network, scaling, views)
+    scale = find_scale(sample, network, diameter) if diameter else 1.0
+    objects, probability, masks = number_objects(sample, network, scale, views)
     found, mask = foreground(probability), (objects > 0).astype(np.uint8)
     gray = to_channels(image, 1)[..., 0] if image.shape[2] == 3 else image[..., 0]
     measurements = measure_objects(objects, pixel_size, gray)
     usual = network.card["training_data"].get("object_diameter")
-    quality = measure_quality(gray, found, mask, masks, measurements, usual and usual["median"] / scaling.size)
-    return Segmentation(mask * np.uint8(255), objects, found, measurements, quality | {"scale": scaling.shown})
+    quality = measure_quality(gray, found, mask, masks, measurements, usual and usual["median"] / scale)
+    return Segmentation(mask * np.uint8(255), objects, found, measurements, quality | {"scale": scale})
 
 
-def number_objects(sample, network, scaling=Scaling(), views=DEFAULT_VIEWS, limits=None):  # noqa: B008  (it cannot be changed)
+def number_objects(sample, network, scale=1.0, views=DEFAULT_VIEWS, limits=None):
     """The objects of a Sample: their numbers, int32 (H, W); the probability (H, W, maps); masks of two views, or None.
 
-    ``limits``: intensities that the network sees as 0 and 1, if not those of the image.
+    ``scale``: enlarges the image for the network. ``limits``: intensities that it sees as 0 and 1, if not those of the image.
     """
-    probability, masks = _predict(sample, network, scaling.shown, views, limits)
-    how = _separation(network, probability, scaling.size)
+    probability, masks = _predict(sample, network, scale, views, limits)
+    how = _separation(network, probability, scale)
     return divide(to_mask(probability, network.card["threshold"]), probability, how), probability, masks
 
 
@@ -144,21 +135,25 @@ def check_diameter(network, diameter):
         raise ValueError("the model card does not say how large the training's objects were; leave --diameter out.")
 
 
-def find_scaling(sample, network, diameter=None):
-    """The Scaling of an image whose objects have a diameter (px).
+def find_scale(sample, network, diameter):
+    """The factor that makes objects of a diameter (px) as large as those of the training.
 
-    For None and "auto" a first look finds it; "auto" also takes one that the training's objects did not have for true. Raises
-    ValueError where the model card does not say how large these were.
+    For "auto" the diameter is the one that half of the found area exceeds, and 1 is returned when that is usual or nothing
+    is found. Raises ValueError where the model card does not say how large the training's objects were.
     """
     check_diameter(network, diameter)
-    config, usual = network.config, network.card["training_data"].get("object_diameter")
-    if diameter in (None, "auto"):
-        found = found_diameter(network.predict, sample, config) if diameter or config.shown_diameter else None
-        if diameter is None or found is None or usual["low"] <= found <= usual["high"]:
-            return Scaling(find_scale(found, config))
-        diameter = found
-    size = float(np.clip(usual["median"] / diameter, *SIZES))
-    return Scaling(size * (config.shown_diameter or usual["median"]) / usual["median"], size)
+    usual = network.card["training_data"]["object_diameter"]
+    if diameter == "auto":
+        probability, _ = _predict(sample, network, 1.0, 1, None)
+        how = _separation(network, probability, 1.0)._replace(least_area=1)
+        areas = np.bincount(divide(to_mask(probability, network.card["threshold"]), probability, how).ravel())[1:]
+        if not len(areas):
+            return 1.0
+        areas = np.sort(areas)
+        diameter = 2 * np.sqrt(areas[np.searchsorted(areas.cumsum(), areas.sum() / 2)] / np.pi)
+        if usual["low"] <= diameter <= usual["high"]:
+            return 1.0
+    return float(np.clip(usual["median"] / diameter, *SCALES))
 
 
 def _predict(sample, network, scale, views, limits):
@@ -174,12 +169,12 @@ def _predict(sample, network, scale, views, limits):
     return resize(total, sample.mask.shape), (first, last) if views > 1 else None
 
 
-def _separation(network, probability, size):
-    """How the training divided objects, for those that are ``size`` times smaller."""
+def _separation(network, probability, scale):
+    """How the training divided objects, in px of an image that is shown to the network enlarged by ``scale``."""
     fitted = network.card["scores"].get("separation")
     how = Separation(**fitted) if fitted else candidates(probability, (1,))[0]
-    neck = how.strength / size if probability.shape[-1] == 1 else how.strength
-    return Separation(neck, max(1, round(how.least_area / size**2)))
+    neck = how.strength / scale if probability.shape[-1] == 1 else how.strength
+    return Separation(neck, max(1, round(how.least_area / scale**2)))
 
 
 def explain_blank(image, network, diameter=None, invert=False):

@@ -5,7 +5,7 @@ import pytest
 
 from data import Predicted, Sample
 from matching import mean_seg
-from objects import DEPTHS, NECKS, divide, fit_separation, separate, separate_by_seeds, typical_diameter
+from objects import DEPTHS, NECKS, divide, fit_separation, separate, separate_by_seeds
 
 
 def discs(*centres, radius=12, shape=(80, 120)):
@@ -124,10 +124,3 @@ def test_a_thin_piece_with_two_seeds_is_two_objects():
     inside = np.where(mask, 0.9, 0.0)
     inside[:, 11:13] = 0.1
     assert separate_by_seeds(mask, inside, seed=0.5).max() == 2
-
-
-def test_the_diameter_that_half_of_the_area_exceeds():
-    labels = np.zeros((9, 9), int)
-    labels[:2, :2], labels[3:5, :2], labels[:4, 4:8] = 1, 2, 5  # 4, 4 and 16 px
-    assert typical_diameter(labels) == pytest.approx(2 * np.sqrt(16 / np.pi))
-    assert typical_diameter(np.zeros((3, 3), int)) is None

@@ -3,19 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from drawn import squares
 
-import prediction
-from config import Config
 from data import Sample, prepare
-from prediction import (
-    check_prediction_tile,
-    find_scale,
-    predict_function,
-    predict_image,
-    predict_samples,
-    without_normalisation,
-)
+from prediction import check_prediction_tile, predict_function, predict_image, predict_samples, without_normalisation
 from unet import build_unet, reach
 
 
@@ -47,28 +37,6 @@ def test_normalisation_multiplied_into_the_convolutions_changes_nothing(settings
     expected = keras.ops.convert_to_numpy(model(image, training=False))
     np.testing.assert_allclose(predict_function(model)(image), expected, atol=1e-5)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(model(image, training=False)), expected)  # itself stays as it is
-
-
-@pytest.mark.parametrize(("diameter", "expected"), [(20, 1.5), (10, 2), (60, 0.7), (None, 1)])
-def test_how_much_larger_an_image_is_shown(diameter, expected):
-    assert find_scale(diameter, Config(shown_diameter=30)) == expected
-    assert find_scale(diameter, Config()) == 1
-    assert find_scale(diameter and 2 * diameter, Config(shown_diameter=30, image_scale=0.5)) == expected
-
-
-def test_what_is_predicted_at_another_scale_has_the_size_of_its_image(small, monkeypatch):
-    image = squares()
-    sample = Sample("squares", image[..., None], (image > 100).astype(np.uint8))
-    shapes = []
-
-    def predict(batch):
-        shapes.append(batch.shape[1:3])
-        return (batch > 0.5).astype(np.float32)
-
-    monkeypatch.setattr(prediction, "predict_function", lambda model: predict)
-    (probability,) = predict_samples(None, [sample], [sample], small.replace(shown_diameter=45.14))
-    assert shapes == [(76, 132), (152, 264)]  # a first look, then twice as large, each rounded up for two poolings
-    assert probability.shape == (75, 131, 1) and ((probability[..., 0] > 0.5) == (sample.mask > 0)).mean() > 0.98
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])

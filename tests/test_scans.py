@@ -119,8 +119,8 @@ def test_every_object_is_measured_by_one_block():
 
 @pytest.mark.parametrize(("scale", "side", "overlap"), [(1, 3072, 1024), (4, 768, 256), (8, 384, 128), (0.25, 3072, 4096)])
 def test_blocks_are_no_larger_for_the_network_and_their_overlap_is_for_its_objects(scale, side, overlap):
-    job = scans.at_scale(scans.Job("", None, "", ""), segmentation.Scaling(scale))
-    assert (job.scaling.shown, job.side, job.overlap) == (scale, side, overlap)
+    job = scans.at_scale(scans.Job("", None, "", ""), scale)
+    assert (job.scale, job.side, job.overlap) == (scale, side, overlap)
 
 
 def test_a_scan_of_before_sizes_were_written(tmp_path):

@@ -63,17 +63,6 @@ def test_small_objects_are_found_when_their_diameter_is_known(network):
         assert found.objects.max() == 25 and found.quality["scale"] > 2.5 and 0.8 < found.quality["diameter_ratio"] < 1.2
 
 
-def test_objects_are_shown_at_the_diameter_that_suits_the_network(network):
-    """Squares of 20x20 px are 22.6 px across; as large as usual, so that nothing else changes."""
-    card = read_json(network.with_suffix(".json"))
-    card["training"]["configuration"]["shown_diameter"] = 33.85
-    write_json(network.with_suffix(".json"), card | {"scores": {"separation": {"strength": 1.0, "least_area": 60}}})
-    shown = {diameter: segment(squares(), network, diameter=diameter).quality for diameter in (None, "auto", 10)}
-    assert [quality["scale"] for quality in shown.values()] == pytest.approx([1.5, 1.5, 3.385], abs=0.01)
-    assert [quality["objects"] for quality in shown.values()] == [2, 2, 2]
-    assert [quality["diameter_ratio"] for quality in shown.values()] == pytest.approx([1.13, 1.13, 2.26], abs=0.05)
-
-
 def test_one_view_and_eight(network):
     for views in (1, 8):
         found = segment(squares(), network, views=views)
