@@ -20,6 +20,7 @@ import devices
 import prediction
 import training
 from backend import keras
+from benchmarks.network import matrix_product_rate, multiplications
 from config import Config
 
 BATCH, SIDE, ROUNDS, STEPS = 2, 256, 5, 3
@@ -46,13 +47,16 @@ def main():
     for _ in range(ROUNDS):
         for name, action in actions.items():
             rates[name].append(rate(action))
-    product = {name: matrix_product(name) for name in dict.fromkeys(("float32", precision))}
+    product = {name: round(matrix_product_rate(name) / 1e9) for name in dict.fromkeys(("float32", precision))}
     print(f"{platform.processor() or platform.machine()}, here in {precision}; matrix products: {product} GFLOP/s\n")
-    print("| | plain Keras float32, images/s | here, images/s | ratio |\n|---|---|---|---|")
-    for kind in ("train", "predict"):
+    print("| | plain Keras float32, images/s | of the matrix product | here, images/s | of the matrix product | ratio |")
+    print("|---" * 6 + "|")
+    for kind, work in (("train", 6), ("predict", 2)):  # operations per multiplication; the way back costs twice the way forth
         before, after = (float(np.median(rates[kind, name])) for name in ("plain", "here"))
+        shares = [work * multiplications(plain) * r / product[p] / 1e9 for r, p in ((before, "float32"), (after, precision))]
         ratios = np.divide(rates[kind, "here"], rates[kind, "plain"])
-        print(f"| {kind} | {before:.2f} | {after:.2f} | {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f}) |")
+        spread = f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
+        print(f"| {kind} | {before:.2f} | {shares[0]:.0%} | {after:.2f} | {shares[1]:.0%} | {spread} |")
 
 
 def rate(action):
@@ -61,13 +65,6 @@ def rate(action):
     for _ in range(STEPS):
         action()
     return STEPS * BATCH / (time.perf_counter() - start)
-
-
-def matrix_product(precision):
-    """GFLOP/s of a square matrix product, rounded."""
-    from benchmarks.network import matrix_product_rate
-
-    return round(matrix_product_rate(precision) / 1e9)
 
 
 if __name__ == "__main__":
