@@ -2,8 +2,8 @@
 
     python benchmarks/parts.py                      filters 64 in batches of 2, filters 16 in batches of 8
 
-256x256 px, in the precision that --precision auto takes; the batch is there already (``loaders.py`` is about making it).
-"share": of a step's time that the part takes, from the median ratio to the step as it is, with which every round begins.
+256x256 px, in the precision that --precision auto takes; the batch is there already (``loaders.py`` is about making it). The
+ratio is the median of those to the step as it is in the same round.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main():
     given = parser.parse_args()
     precision = devices.set_precision("auto", [])
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {precision}\n")
-    print("| filters | batch | step | images/s | of the step as it is | share |\n|---|---|---|---|---|---|")
+    print("| filters | batch | step | images/s | ratio |\n|---|---|---|---|---|")
     for filters, batch in zip(given.filters, given.batch, strict=True):
         measure(Config(filters=filters), batch)
 
@@ -56,7 +56,7 @@ def measure(config, batch):
     for name, values in rates.items():
         ratio = np.median(np.divide(values, rates["as it is"]))
         print(
-            f"| {config.filters} | {batch} | {name} | {np.median(values):.2f} | {ratio:.2f} | {1 - 1 / ratio:+.0%} |",
+            f"| {config.filters} | {batch} | {name} | {np.median(values):.2f} | {ratio:.2f} |",
             flush=True,
         )
 

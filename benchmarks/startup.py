@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def until(command, sign, output):
     """Seconds until a script of this folder writes what matches ``sign`` to its terminal; then it is ended."""
     options = [] if "--help" in command else ["--output", str(output)]
     reader, writer = pty.openpty()
+    termios.tcsetwinsize(writer, (40, 120))  # a terminal without width would show no bars
     start = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *command, *options], cwd=ROOT, stdout=writer, stderr=writer, start_new_session=True
