@@ -48,8 +48,8 @@ def main():
     card |= {"not_for": NOT_FOR, "quality_limits": limits, "flags": json.loads(worth.to_json(orient="records"))}
     write_half(options.run / "model.keras", target)
     write_json(target.with_suffix(".json"), card)
-    rounded = look_at_both(options.run, target)[1]
-    write_text(target.with_suffix(".md"), "\n".join(readable(options, card, worth, report["dice"], rounded["dice"])) + "\n")
+    change = largest_change([choose, report], look_at_both(options.run, target))
+    write_text(target.with_suffix(".md"), "\n".join(readable(options, card, worth, change)) + "\n")
 
 
 def write_half(source, target):
@@ -68,6 +68,11 @@ def write_half(source, target):
         with written_whole(target) as temporary, whole, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as small:
             for name in whole.namelist():
                 small.writestr(name, whole.read(name))
+
+
+def largest_change(before, after):
+    """Largest difference of an image's Dice between two tables each of ``look_at_both``."""
+    return max(float((a["dice"] - b["dice"]).abs().max()) for a, b in zip(before, after, strict=True))
 
 
 def look_at_both(run, model):
@@ -128,8 +133,8 @@ def worth_of_flags(table, limits):
     return pd.DataFrame(rows)
 
 
-def readable(options, card, worth, dice, rounded):
-    """The model card for people, as lines of Markdown; ``dice``: of the report images; ``rounded``: with rounded weights."""
+def readable(options, card, worth, change):
+    """The model card for people, as lines of Markdown; ``change`` of an image's Dice by rounding."""
     data, scores, settings = card["training_data"], card["scores"], card["training"]["configuration"]
     low, high = scores["dice"]["mean_interval"]
     roles = ", ".join(f"{len(members)} to {role}" for role, members in read_json(options.run / "split.json").items())
@@ -145,8 +150,8 @@ def readable(options, card, worth, dice, rounded):
         f"mean Dice {scores['dice']['mean']:.3f} (95 % {low:.3f} to {high:.3f}), mean average precision over IoU 0.5 to 0.95 "
         f"{scores['map']:.3f}, at IoU 0.5 {scores['ap50']:.3f}. Per cluster, Dice:", "",
         markdown(pd.DataFrame(scores["clusters"])), "",
-        f"The weights are rounded to float16: mean Dice {rounded.mean():.5f} instead of {dice.mean():.5f} with {DEFAULT_VIEWS} "
-        f"views, that of one image changes by {(dice - rounded).abs().max():.4f} at most.", "",
+        f"The weights are rounded to float16, which changes the Dice of an image by {change:.4f} at most (choose and report "
+        f"set, {DEFAULT_VIEWS} views).", "",
         "What the flags of `predict.py` are worth: limits fitted on the choose set, images of the report set counted, as "
         f"`predict.py` segments them ({DEFAULT_VIEWS} views):", "", markdown(worth), "",
     ]  # fmt: skip
