@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 
 import batches
+import dsb
 from backend import keras
 from config import Config
 from data import Sample
@@ -41,7 +42,7 @@ def main():
         kind = "processes" if multiprocessing else "threads"
         report(f"keras.utils.PyDataset, {kind}", py_dataset(samples, config, multiprocessing))
     report("tf.data, numpy_function", tf_data(samples, config))
-    report("what training consumes (filters 16)", training_steps(samples, config))
+    report(f"what training consumes (filters {dsb.CONFIG.filters})", training_steps(samples, config))
 
 
 def report(name, stream):
@@ -73,7 +74,6 @@ def py_dataset(samples, config, multiprocessing):
 def training_steps(samples, config):
     """One item for each batch that the DSB recipe's network has trained on."""
     import devices
-    import dsb
     import training
 
     devices.set_precision("auto", devices.list_gpus())
