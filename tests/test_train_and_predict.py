@@ -106,7 +106,7 @@ def test_the_model_opens_without_custom_objects_and_predicts_what_was_written(ru
     written = iio.imread(folder / "predictions" / f"{sample.name}_mask.png")
     assert np.mean((probability > card["threshold"]) != (written > 0)) < 0.001
     found = segment(sample.image, folder / "model.keras", views=1)
-    np.testing.assert_array_equal(found.probability > card["threshold"], written > 0)
+    assert np.mean((found.probability > card["threshold"]) != (written > 0)) < 0.001  # bfloat16 where there is it
 
 
 def test_every_figure_is_a_picture(run):
