@@ -23,7 +23,7 @@ from objects import Separation, candidates, divide
 from prediction import predict_function, predict_views, resize
 from quality import measure_quality
 
-DEFAULT_VIEWS = 2  # of an image whose mean is taken; 8 gain 0.002 in Dice of nuclei (weights/nuclei.md) for four times the work
+DEFAULT_VIEWS = 2  # of an image whose mean is taken; 8 gain 0.001 in Dice of nuclei (weights/nuclei.md) for four times the work
 SCALES = (0.125, 8)  # by which images are scaled at most
 LOOKED_AT = 1024  # px in height and width of an image of which must be explained why it is blank
 NEEDED = ("training", "training_data", "scores")  # in a model card
