@@ -11,11 +11,14 @@ from tqdm import tqdm
 
 import stitching
 from data import Predicted, evenly
+from metrics import foreground
 
 NECKS = (0.5, 1.0, 2.0, 3.0, 5.0)  # px
 DEPTHS = (0.15, 0.1, 0.2, 0.3, 0.06)  # of an object's own depth
 SEEDS = (0.5, 0.7, 0.3, 0.8, 0.9, 0.95)  # of equally good ones the first is taken
 LEAST_AREAS = (0.05, 0.1, 0.2)  # shares of the median area
+CONFIDENCES = (0, 0.7, 0.75, 0.8, 0.85, 0.9)
+STRIP = 1024  # rows that are looked at together
 SPECK = 3  # px; pieces up to so high and wide are one object
 CORNERS_TOUCH = np.ones((3, 3))
 SMOOTHING = 0.7  # px, of depths that a network predicts
@@ -23,13 +26,14 @@ FITTED_ON = 12  # images; more do not change what is chosen, and take minutes
 
 
 class Separation(NamedTuple):
-    """How masks become objects, and the smallest area (px).
+    """How masks become objects, the smallest area (px), and the least mean probability of foreground in an object.
 
     ``strength``: the neck (px); where the network knows depths, what takes its place; where it knows edges, the seed's value.
     """
 
     strength: float
     least_area: int = 1
+    confidence: float = 0
 
 
 def divide(mask, probability, how):
@@ -38,9 +42,11 @@ def divide(mask, probability, how):
     ``probability``: (H, W, maps) of ``unet.build_unet``: foreground; foreground and depth; or background, inside and border.
     """
     if probability.shape[-1] > 2:
-        return separate_by_seeds(mask, probability[..., 1], how.strength, how.least_area)
-    depth = ndimage.gaussian_filter(probability[..., 1], SMOOTHING) if probability.shape[-1] == 2 else None
-    return separate(mask, how.strength, how.least_area, depth)
+        labels = separate_by_seeds(mask, probability[..., 1], how.strength, how.least_area)
+    else:
+        depth = ndimage.gaussian_filter(probability[..., 1], SMOOTHING) if probability.shape[-1] == 2 else None
+        labels = separate(mask, how.strength, how.least_area, depth)
+    return _drop_doubtful(labels, probability, how.confidence)
 
 
 def divide_all(predicted, how):
@@ -136,8 +142,8 @@ def _divide_in_blocks(place, piece, divide_one):
 def fit_separation(choose, score, most=FITTED_ON):
     """The Separation with the best ``score`` on at most so many images of a Predicted choose set.
 
-    Tried are strengths, and three least areas, shares of the true objects' median area. ``score``: a function of
-    samples and label images, as ``matching.mean_seg``; higher is better.
+    Tried are strengths, and three least areas, shares of the true objects' median area; then confidences. ``score``: a
+    function of samples and label images, as ``matching.mean_seg``; higher is better.
     """
     choose = Predicted(*(evenly(part, most) for part in choose))
     areas = np.concatenate([np.bincount(sample.mask.ravel())[1:] for sample in choose.samples])
@@ -157,7 +163,14 @@ def fit_separation(choose, score, most=FITTED_ON):
     def scored(how):
         return score(choose.samples, divided(how))
 
-    return max(tqdm(tried, desc="Fitting the separation", unit="setting", disable=None), key=scored)
+    best = max(tqdm(tried, desc="Fitting the separation", unit="setting", disable=None), key=scored)
+    objects = divide_all(choose, best)
+
+    def scored_at(least):
+        images = zip(objects, choose.probabilities, strict=True)
+        return score(choose.samples, [_drop_doubtful(labels, probability, least) for labels, probability in images])
+
+    return best._replace(confidence=max(CONFIDENCES, key=scored_at))
 
 
 def candidates(probability, least_areas):
@@ -168,6 +181,26 @@ def candidates(probability, least_areas):
 
 def _drop_small(labels, least_area):
     """Labels without those below ``least_area`` px, numbered from 1 without a break: int32."""
-    kept = np.bincount(labels.ravel()) >= least_area
+    return _keep(labels, _sums(labels) >= least_area)
+
+
+def _drop_doubtful(labels, probability, least):
+    """Labels without those whose mean probability of foreground is below ``least``, numbered as above: int32."""
+    if not least:
+        return labels
+    return _keep(labels, _sums(labels, foreground(probability)) >= least * _sums(labels))
+
+
+def _keep(labels, kept):
     kept[0] = False
     return (kept * np.cumsum(kept)).astype(np.int32)[labels]
+
+
+def _sums(labels, values=None):
+    """The sum of ``values`` in every label from 0 on, or its area in px: float64, strip by strip (bincount copies)."""
+    total = np.zeros(labels.max(initial=0) + 1)
+    for start in range(0, len(labels), STRIP):
+        rows = slice(start, start + STRIP)
+        weights = None if values is None else values[rows].ravel()
+        total += np.bincount(labels[rows].ravel(), weights, len(total))
+    return total

@@ -174,7 +174,7 @@ def _separation(network, probability, scale):
     fitted = network.card["scores"].get("separation")
     how = Separation(**fitted) if fitted else candidates(probability, (1,))[0]
     neck = how.strength / scale if probability.shape[-1] == 1 else how.strength
-    return Separation(neck, max(1, round(how.least_area / scale**2)))
+    return how._replace(strength=neck, least_area=max(1, round(how.least_area / scale**2)))
 
 
 def explain_blank(image, network, diameter=None, invert=False):
@@ -198,7 +198,10 @@ def explain_blank(image, network, diameter=None, invert=False):
             return f"At another scale there are objects: try --diameter {tried:.0f}."
     highest = segment(image, network, diameter=diameter, views=1, invert=invert).probability.max()
     if highest > network.card["threshold"]:
-        return "All that was found is too small to count as an object: try --diameter with its size in px."
+        return (
+            "All that was found is too small or doubtful to count as an object: try --diameter with its size in px, and look "
+            "at --probability."
+        )
     return (
         f"The highest probability is {highest:.2f}, the threshold {network.card['threshold']:.2f}: nothing looks like the "
         "objects of the training. Is it the right channel? Otherwise train with images of your own."

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data import Predicted, Sample
-from matching import mean_seg
+from matching import mean_average_precision, mean_seg
 from objects import DEPTHS, NECKS, divide, fit_separation, separate, separate_by_seeds
 
 
@@ -81,6 +81,28 @@ def test_the_separation_that_finds_the_objects_is_chosen():
     assert divide(mask, probability, how).max() == 2
     by_neck = fit_separation(Predicted([sample], [probability[..., 1:2]], [mask]), mean_seg)
     assert by_neck.strength in NECKS and divide(mask, probability[..., 1:2], by_neck).max() == 1
+
+
+@pytest.mark.parametrize("maps", [1, 2, 3])
+def test_objects_that_the_network_doubts_are_dropped_where_that_scores_better(maps):
+    mask, _ = touching_pair()
+    found = np.where(mask, 0.95, 0.0)
+    mask[:, 0:8], found[:, 0:8] = True, 0.72  # no object
+    truth = separate(found > 0.8)
+    probability = np.stack([1 - found, found, 0 * found] if maps == 3 else [found] * maps, axis=-1)
+    sample = Sample("a", np.zeros((*mask.shape, 1), np.uint8), truth)
+    how = fit_separation(Predicted([sample], [probability], [mask]), mean_average_precision)
+    assert how.confidence == 0.75
+    assert divide(mask, probability, how._replace(confidence=0)).max() == truth.max() + 1
+    labels = divide(mask, probability, how)
+    assert labels.max() == truth.max() and not labels[:, 0:8].any()
+
+
+def test_no_object_is_dropped_where_that_does_not_score_better():
+    mask, _ = touching_pair()
+    sample = Sample("a", np.zeros((*mask.shape, 1), np.uint8), separate(mask))
+    found = np.where(mask, 0.6, 0.0)[..., None]
+    assert fit_separation(Predicted([sample], [found], [mask]), mean_average_precision).confidence == 0
 
 
 def test_pieces_that_meet_at_a_corner_both_stay():

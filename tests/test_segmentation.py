@@ -174,7 +174,7 @@ def test_specks_explain_a_blank_prediction(network):
     specks[10:70:10, 10:130:10] = 250
     large = network._replace(card=network.card | {"scores": {"separation": {"strength": 1.0, "least_area": 30}}})
     assert segment(specks, large, views=1).quality["objects"] == 0
-    assert "too small to count as an object" in explain_blank(specks, large, diameter=20)
+    assert "too small or doubtful to count as an object" in explain_blank(specks, large, diameter=20)
 
 
 def test_objects_in_a_single_colour_explain_a_blank_prediction(network):
