@@ -158,7 +158,7 @@ def fit_separation(choose, score, most=FITTED_ON):
         if how.strength not in whole:  # small objects are dropped afterwards: each strength is looked for once
             whole.clear()
             whole[how.strength] = divide_all(choose, Separation(how.strength))
-        return [_drop_small(labels, how.least_area) for labels in whole[how.strength]]
+        return [_drop_small(labels.copy(), how.least_area) for labels in whole[how.strength]]
 
     def scored(how):
         return score(choose.samples, divided(how))
@@ -168,7 +168,7 @@ def fit_separation(choose, score, most=FITTED_ON):
 
     def scored_at(least):
         images = zip(objects, choose.probabilities, strict=True)
-        return score(choose.samples, [_drop_doubtful(labels, probability, least) for labels, probability in images])
+        return score(choose.samples, [_drop_doubtful(labels.copy(), probability, least) for labels, probability in images])
 
     return best._replace(confidence=max(CONFIDENCES, key=scored_at))
 
@@ -180,12 +180,12 @@ def candidates(probability, least_areas):
 
 
 def _drop_small(labels, least_area):
-    """Labels without those below ``least_area`` px, numbered from 1 without a break: int32."""
+    """Labels (int32) without those below ``least_area`` px, numbered from 1 without a break, in place."""
     return _keep(labels, _sums(labels) >= least_area)
 
 
 def _drop_doubtful(labels, probability, least):
-    """Labels without those whose mean probability of foreground is below ``least``, numbered as above: int32."""
+    """Labels without those whose mean probability of foreground is below ``least``, numbered from 1, in place."""
     if not least:
         return labels
     return _keep(labels, _sums(labels, foreground(probability)) >= least * _sums(labels))
@@ -193,14 +193,21 @@ def _drop_doubtful(labels, probability, least):
 
 def _keep(labels, kept):
     kept[0] = False
-    return (kept * np.cumsum(kept)).astype(np.int32)[labels]
+    numbers = (kept * np.cumsum(kept)).astype(np.int32)
+    for rows in _strips(labels):
+        labels[rows] = numbers[labels[rows]]
+    return labels
 
 
 def _sums(labels, values=None):
-    """The sum of ``values`` in every label from 0 on, or its area in px: float64, strip by strip (bincount copies)."""
+    """The sum of ``values`` in every label from 0 on, or its area in px: float64."""
     total = np.zeros(labels.max(initial=0) + 1)
-    for start in range(0, len(labels), STRIP):
-        rows = slice(start, start + STRIP)
+    for rows in _strips(labels):
         weights = None if values is None else values[rows].ravel()
         total += np.bincount(labels[rows].ravel(), weights, len(total))
     return total
+
+
+def _strips(labels):
+    """Slices of rows: what is copied of a large image is small."""
+    return [slice(start, start + STRIP) for start in range(0, len(labels), STRIP)]

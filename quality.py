@@ -8,6 +8,7 @@ import numpy as np
 from metrics import count_pixels, pixel_scores
 
 DOUBT = (0.25, 0.75)  # probabilities that decide nothing
+STRIP, REACH = 1024, 8  # rows of a large image filtered at once, and how far the filters look
 NOISE_KERNEL = np.float32([[1, -2, 1], [-2, 4, -2], [1, -2, 1]])  # blind to edges and slopes (Immerkaer 1996)
 
 
@@ -85,12 +86,27 @@ def noise(gray):
     """Standard deviation of the noise of an image (H, W), in its own values; 0 below 3x3 px."""
     if min(gray.shape) < 3:
         return 0.0
-    response = cv2.filter2D(gray.astype(np.float32), cv2.CV_32F, NOISE_KERNEL)[1:-1, 1:-1]
-    return float(np.median(np.abs(response)) / (6 * 0.6745))  # the median, so that edges do not count
+    response, filled = np.empty(gray.shape, np.float32), 0
+    for strip in _filtered(gray, lambda part: cv2.filter2D(part, cv2.CV_32F, NOISE_KERNEL)):
+        np.abs(strip, out=response[filled : filled + len(strip)])
+        filled += len(strip)
+    return float(np.median(response, overwrite_input=True) / (6 * 0.6745))  # the median, so that edges do not count
 
 
 def sharpness(gray):
     """log10 of the share of an image's contrast (H, W) that is finer than 2 px: 0 for single pixels, -6 without any."""
-    gray = gray.astype(np.float32)
-    fine = gray - cv2.GaussianBlur(gray, (0, 0), 2)
-    return float(np.log10(max(float(fine.std()) / max(float(gray.std()), 1e-6), 1e-6)))
+    fine = _deviation(_filtered(gray, lambda part: part - cv2.GaussianBlur(part, (0, 0), 2)))
+    return float(np.log10(max(fine / max(_deviation(_filtered(gray, lambda part: part)), 1e-6), 1e-6)))
+
+
+def _filtered(gray, change):
+    """Yield ``change`` of an image (H, W) as float32, strip by strip: large images fill the memory."""
+    for start in range(0, len(gray), STRIP):
+        top = max(0, start - REACH)
+        yield change(gray[top : start + STRIP + REACH].astype(np.float32))[start - top :][:STRIP]
+
+
+def _deviation(strips):
+    """Standard deviation of the values of all strips."""
+    count, total, squares = np.sum([(s.size, s.sum(dtype=float), np.square(s, dtype=float).sum()) for s in strips], axis=0)
+    return float(np.sqrt(max(0.0, squares / count - (total / count) ** 2)))

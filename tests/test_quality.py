@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+import quality as quality_module
 from measurements import measure_objects
 from quality import LIMITS, RULES, flags, measure_quality, noise, sharpness
 
@@ -32,6 +33,13 @@ def test_a_good_image_has_no_flag():
 def test_the_noise_is_found_beside_edges_and_slopes():
     image, _ = disc(noise=5.0)
     assert noise(image + np.arange(128)) == pytest.approx(5, rel=0.1) and noise(np.zeros((2, 9))) == 0
+
+
+def test_an_image_of_many_strips_has_the_values_of_one_strip(monkeypatch):
+    image = np.tile(disc()[0], (1, 2))
+    whole = noise(image), sharpness(image)
+    monkeypatch.setattr(quality_module, "STRIP", 20)
+    assert (noise(image), sharpness(image)) == pytest.approx(whole, rel=1e-6)
 
 
 def test_every_flag_is_raised_by_its_own_cause():
