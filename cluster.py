@@ -48,11 +48,11 @@ def connect(address):
 
 
 @cache
-def open_once(model):
+def open_once(model, engine="keras"):
     """The network of a file, opened once by every worker."""
     from segmentation import open_network
 
-    return open_network(Path(model))
+    return open_network(Path(model), engine)
 
 
 def run(client, function, items, description, unit):

@@ -61,6 +61,7 @@ class Config:
     learning_rate: float = option(1e-3, "of Adam, at the start")
     schedule: str = option("cosine", "how the learning rate falls over the epochs")
     patience: int = option(20, "epochs without a better Dice on the choose set before training stops")
+    smoothing: int = option(1, "epochs whose mean Dice on the choose set is compared to choose the best; 1 = each for itself")
     loss: str = option("cross_entropy_dice", "what training minimises")
     border_weights: bool = option(False, "weigh the gaps between touching objects, as the U-Net paper does")
     augment: float = option(1.0, "strength of the augmentation, 0 (off) to 1")
@@ -82,7 +83,18 @@ class Config:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{flag(name)} is {getattr(self, name)!r}; choose one of {', '.join(choices)}.")
-        for name in ("filters", "depth", "epochs", "steps", "batch_size", "tile", "patience", "prediction_tile", "channels"):
+        for name in (
+            "filters",
+            "depth",
+            "epochs",
+            "steps",
+            "batch_size",
+            "tile",
+            "patience",
+            "smoothing",
+            "prediction_tile",
+            "channels",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{flag(name)} is {getattr(self, name)}; it must be at least 1.")
         for name in ("fit_images", "pixel_size"):

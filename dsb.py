@@ -32,7 +32,7 @@ from pairs import find_pairs, read_pair
 
 TITLE = "DSB 2018 nuclei"
 LICENCE = "CC0"
-CONFIG = Config(recipe="dsb", distance=True, filters=32, dropout=0.2, augment=0.5, epochs=36, views=8)
+CONFIG = Config(recipe="dsb", distance=True, filters=32, dropout=0.2, augment=0.5, epochs=36, smoothing=5, views=8)
 SIMULATED = CONFIG.replace(filters=8, epochs=6, steps=24, learning_rate=3e-3, views=1)
 STRATUM = "cluster"
 HEADLINES = ("dice_mean", "dice_pooled", "map", "ap50")

@@ -22,18 +22,17 @@ OUTLINES = {"truth": YELLOW, "prediction": SKY}
 OVERLAY = {"true positive": SKY, "false positive": VERMILION, "false negative": YELLOW}
 
 
-def training_curves(history, title):
-    """Loss and Dice over the epochs from ``history`` (DataFrame), the best epoch marked.
+def training_curves(history, best, title):
+    """Loss and Dice over the epochs from ``history`` (DataFrame), the ``best`` one (from 1) marked.
 
     The loss of the choose set is left out: its empty tiles and padding make it another scale than the fit set's.
     """
     figure, axes = canvas(1, 2, 11, 4.2, title)
-    best = history["val_dice"].idxmax()
     for axis, name, label in zip(axes[0], ("loss", "dice"), ("Loss", "Dice, all pixels"), strict=True):
         axis.plot(history["epoch"], history[name], color=BLUE, label="fit (augmented, with dropout)")
         if name == "dice":
             axis.plot(history["epoch"], history["val_dice"], color=ORANGE, label="choose")
-        axis.axvline(history["epoch"][best], color="0.5", linestyle=":", label=f"best epoch, {history['epoch'][best]:.0f}")
+        axis.axvline(best, color="0.5", linestyle=":", label=f"best epoch, {best}")
         axis.set(xlabel="Epoch", ylabel=label)
         axis.grid(alpha=0.3)
     axes[0, 1].legend(frameon=False, loc="lower right")

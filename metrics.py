@@ -1,4 +1,4 @@
-"""Pixel scores of predicted masks, their summary over images with bootstrap intervals, and the decision threshold."""
+"""Pixel scores of predicted masks, their summary over images with bootstrap intervals; which epoch and threshold are best."""
 
 from typing import NamedTuple
 
@@ -58,6 +58,14 @@ def class_scores(truth, predicted, classes):
     each = [count_pixels(truth == number, predicted == number) for number in range(1, classes)]
     scores = pd.DataFrame([pixel_scores(counts) for counts in each]).mean().to_dict()
     return scores, Counts(*np.sum(each, axis=0).tolist())
+
+
+def best_epoch(history, smoothing=1):
+    """Number of the best epoch, from 1: the last of those ``smoothing`` epochs whose mean ``val_dice`` is the highest.
+
+    The Dice of a single epoch is luck in part, as long as the learning rate is high. ``history``: DataFrame.
+    """
+    return int(history["val_dice"].rolling(smoothing, min_periods=1).mean().to_numpy().argmax()) + 1
 
 
 def foreground(probability):

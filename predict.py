@@ -45,7 +45,7 @@ def predict(options):
     from segmentation import check_diameter, open_network  # TensorFlow starts here: a mistake in a path answers at once
 
     options.model = str(Path(options.model).resolve())  # workers of a cluster may stand elsewhere
-    network = open_network(options.model)
+    network = open_network(options.model, options.engine)
     check_diameter(network, options.diameter)
     with connected(options.dask) as client:
         return predict_with(client, folder, paths, network, options)
@@ -128,7 +128,7 @@ def segment_there(folder, name, path, options):
     """``segment_file`` on a worker of a cluster, which opens the network itself."""
     import cluster
 
-    segment_file(folder, name, path, cluster.open_once(options.model), options)
+    segment_file(folder, name, path, cluster.open_once(options.model, options.engine), options)
 
 
 def segment_file(folder, name, path, network, options):
@@ -148,7 +148,7 @@ def segment_large(folder, name, path, network, options, client):
         raise ValueError(f"{path}: no probability is written of OME-Zarr; leave --probability out.")
     outputs.forget(folder, name)
     pieces = outputs.pieces_of(folder, name, path).resolve()
-    job = scans.Job(str(path.resolve()), options.channel, str(pieces), options.model)
+    job = scans.Job(str(path.resolve()), options.channel, str(pieces), options.model, options.engine)
     job = job._replace(views=options.views, invert=options.invert)
     job = scans.at_scale(job, scans.find_scale(job, network, options.diameter))
     size = options.pixel_size or scans.open_scan(path, options.channel)[1]
@@ -197,6 +197,8 @@ def parse_command_line(arguments):
     add("--views", type=int, default=2, choices=range(1, 9), metavar="N", help="turned and mirrored views whose mean is "
         "taken, 1 to 8; each costs time (default: %(default)s)")  # fmt: skip
     add("--probability", action="store_true", help="also write <name>_probability.tif (float32, 0 to 1)")
+    add("--engine", choices=("keras", "openvino"), default="keras", help="what computes the network; openvino, on CPUs, is a "
+        "little faster (benchmarks/README.md) and needs pip install --no-deps openvino (default: %(default)s)")  # fmt: skip
     add("--dask", nargs="?", const="local", metavar="ADDRESS", help="spread the work over the workers of a Dask cluster, or "
         "without an address over the cores of this machine; also reads OME-Zarr, which may be larger than memory")  # fmt: skip
     add("--resume", action="store_true", help="go on in a folder that holds results of the same command")

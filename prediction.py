@@ -12,6 +12,7 @@ from data import normalise
 from unet import reach
 
 VIEWS = list(itertools.product((1, -1), range(4)))  # mirrored or not, quarter turns
+OPENVINO_NAMES = {"float32": "f32", "bfloat16": "bf16"}
 BLEND_WIDTH = 32  # px over which two tiles fade into each other, beyond what neither can know
 
 
@@ -67,10 +68,34 @@ def predict_function(model):
         return lambda batch: np.asarray(plain.predict_on_batch(batch), np.float32)
     import tensorflow as tf
 
-    # One graph for every size: predict_on_batch would trace a new one for many of them, and warn of it.
-    signature = [tf.TensorSpec((None, None, None, model.input_shape[-1]), tf.float32)]
-    compiled = tf.function(lambda batch: plain(batch, training=False), input_signature=signature).get_concrete_function()
+    compiled = _graph(plain)
     return lambda batch: np.asarray(compiled(tf.constant(batch, tf.float32)), np.float32)
+
+
+def openvino_function(model, precision):
+    """As ``predict_function``, of a float32 network, computed by OpenVINO on the CPU in ``precision``.
+
+    Raises ValueError where OpenVINO or TensorFlow, from which it takes the network, is missing.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(f"--engine openvino takes the network from TensorFlow; KERAS_BACKEND is {keras.backend.backend()}.")
+    try:
+        import openvino
+    except ImportError as error:
+        raise ValueError("--engine openvino: OpenVINO is not installed; pip install --no-deps openvino") from error
+    # Where the package openvino-telemetry is installed, too, this reports to its makers: hence --no-deps.
+    network = openvino.convert_model(_graph(without_normalisation(model)))
+    how = {"INFERENCE_PRECISION_HINT": OPENVINO_NAMES[precision], "PERFORMANCE_HINT": "LATENCY"}
+    compiled = openvino.Core().compile_model(network, "CPU", how)
+    return lambda batch: compiled(np.asarray(batch, np.float32))[0].copy()  # the next call overwrites what it returns
+
+
+def _graph(model):
+    """A model as one TensorFlow graph for every size: predict_on_batch would trace many, and warn of it."""
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((None, None, None, model.input_shape[-1]), tf.float32)]
+    return tf.function(lambda batch: model(batch, training=False), input_signature=signature).get_concrete_function()
 
 
 def without_normalisation(model):

@@ -9,7 +9,7 @@ import figures
 import figures_eda
 from data import evenly, normalise, target
 from files import write_json, write_text, written_whole
-from metrics import foreground, score_table, stratum_table, summarise
+from metrics import best_epoch, foreground, score_table, stratum_table, summarise
 from run_folder import save_figure
 from unet import reach
 
@@ -60,7 +60,6 @@ def write_measured(folder, measured):
 
 def write_model_card(folder, config, data, summary, history, precision):
     """Write model.json: what someone must know who uses model.keras."""
-    best = history.loc[history["val_dice"].idxmax()]
     card = {
         "axes": "YXC",
         "channels": config.channels,
@@ -75,7 +74,7 @@ def write_model_card(folder, config, data, summary, history, precision):
         "training_data": data,
         "training": {
             "epochs": len(history),
-            "best_epoch": int(best["epoch"]),
+            "best_epoch": best_epoch(history, config.smoothing),
             "minutes": float(history["minutes"].iloc[-1]),
             "precision": precision,
             "configuration": {key: value for key, value in config.to_json().items() if key not in ("data", "output")},
@@ -85,10 +84,10 @@ def write_model_card(folder, config, data, summary, history, precision):
     write_json(folder / "model.json", card)
 
 
-def write_figures(folder, originals, masks, table, history, title, classes=2, kind="cluster", strata=None):
+def write_figures(folder, originals, masks, table, history, title, config, kind="cluster", strata=None):
     """Draw and write every figure of a run as PNG; ``kind`` and ``strata`` as in ``score``."""
     names = table["name"].map(_short) + "\nDice " + table["dice"].map("{:.3f}".format)
-    images, truths = [s.image for s in originals.report], [target(s.mask, classes) for s in originals.report]
+    images, truths = [s.image for s in originals.report], [target(s.mask, config.classes) for s in originals.report]
 
     def pick(places):
         return [[column[i] for i in places] for column in (images, truths, masks, list(names))]
@@ -99,7 +98,7 @@ def write_figures(folder, originals, masks, table, history, title, classes=2, ki
     spread = evenly(order, 6)
     everything = [*originals.fit, *originals.choose, *originals.report]
     drawn = {
-        "training_curves": figures.training_curves(history, f"{title}: training"),
+        "training_curves": figures.training_curves(history, best_epoch(history, config.smoothing), f"{title}: training"),
         "image_truth_prediction": figures.three_rows(*pick(spread), f"{title}: report set, from the worst to the best Dice"),
         "overlays": figures.overlays(*pick(spread), f"{title}: report set, from the worst to the best Dice"),
         f"dice_per_{kind}": figures.dice_per_stratum(table, f"{title}: Dice of every report image", said(kind)),

@@ -41,6 +41,7 @@ class Job(NamedTuple):
     channel: int | None
     pieces: str
     model: str
+    engine: str = "keras"
     scale: float = 1.0
     views: int = segmentation.DEFAULT_VIEWS
     invert: bool = False
@@ -157,7 +158,7 @@ def label_block(job, number):
     if not path.exists():
         image = job.scan()[block.window].compute(scheduler="synchronous")
         objects, _, _ = segmentation.number_objects(
-            _sample(job, image), cluster.open_once(job.model), job.scale, job.views, job.limits
+            _sample(job, image), cluster.open_once(job.model, job.engine), job.scale, job.views, job.limits
         )
         with written_whole(path) as temporary:
             np.save(temporary, objects[stitching.within(block.used, block.window)])

@@ -20,7 +20,7 @@ from images import as_image, to_channels
 from measurements import measure_objects
 from metrics import foreground, to_mask
 from objects import Separation, candidates, divide
-from prediction import predict_function, predict_views, resize
+from prediction import openvino_function, predict_function, predict_views, resize
 from quality import measure_quality
 
 DEFAULT_VIEWS = 2  # of an image whose mean is taken; 8 gain 0.001 in Dice of nuclei (weights/nuclei.md) for four times the work
@@ -52,11 +52,12 @@ class Segmentation(NamedTuple):
     quality: dict
 
 
-def open_network(path):
+def open_network(path, engine="keras"):
     """Open ``model.keras`` of a run, with the model card ``model.json`` beside it, as a Network.
 
-    Nothing that the file may carry is executed (Keras's safe mode). Raises ValueError that names the file for one that is
-    no network of this program, and for a network with more than two classes, which has no objects to number.
+    ``engine``: what computes it, "keras" or "openvino". Nothing that the file may carry is executed (Keras's safe mode).
+    Raises ValueError that names the file for one that is no network of this program, and for a network with more than two
+    classes, which has no objects to number.
     """
     path = Path(path)
     card_path = path.with_suffix(".json")
@@ -83,8 +84,9 @@ def open_network(path):
     shapes = [*model.inputs, *model.outputs]
     if [tuple(end.shape) for end in shapes] != [(None, None, None, config.channels), (None, None, None, maps)]:
         raise ValueError(f"{path}: another network than its model card {card_path} describes; were they mixed up?")
-    model = in_precision(model, fast_precision(list_gpus("auto")))
-    return Network(predict_function(model), config, card)
+    if engine == "openvino":
+        return Network(openvino_function(in_precision(model, "float32"), fast_precision([])), config, card)
+    return Network(predict_function(in_precision(model, fast_precision(list_gpus("auto")))), config, card)
 
 
 def segment(image, model, *, pixel_size=None, diameter=None, views=DEFAULT_VIEWS, invert=False):

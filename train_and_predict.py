@@ -224,7 +224,7 @@ def run(name, given, resumed=None):
     strata = recipe.stratum_names(everything) if hasattr(recipe, "stratum_names") else None
     kind = {"kind": recipe.STRATUM, "strata": strata}
     table, summary = reporting.score(originals.report, masks, config, data, fitted, **kind)
-    reporting.write_figures(folder / "figures", originals, masks, table, history, title, config.classes, **kind)
+    reporting.write_figures(folder / "figures", originals, masks, table, history, title, config, **kind)
     if hasattr(recipe, "measure"):  # what is peculiar to the recipe
         prepared = [prepare(sample, config.channels, config.image_scale) for sample in unlabelled]
         others = prediction.predict_samples(model, prepared, unlabelled, config, "Predicting images without masks")

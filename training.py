@@ -14,10 +14,9 @@ import devices
 from backend import keras
 from batches import ChooseBatches, TrainingBatches
 from files import read_json, write_json, write_text, written_whole
+from metrics import best_epoch
 from nodes import Share, of_all
 from unet import Overlap, PixelLoss, build_unet
-
-MONITOR = "val_dice"
 
 
 class InterruptedRunError(Exception):
@@ -117,7 +116,7 @@ class Checkpoint(keras.callbacks.Callback):
     @property
     def best_epoch(self):
         """Number of the best epoch so far, from 1."""
-        return int(self.history[MONITOR].idxmax()) + 1
+        return best_epoch(self.history, self.config.smoothing)
 
     @property
     def finished(self):
@@ -217,7 +216,7 @@ class Progress(keras.callbacks.Callback):
         better = self.checkpoint.best_epoch == epoch + 1
         tqdm.write(
             f"epoch {epoch + 1:3d}/{self.config.epochs}  loss {logs['loss']:.4f}  Dice fit {logs['dice']:.4f}  "
-            f"choose {logs[MONITOR]:.4f}{'  best' if better else ''}",
+            f"choose {logs['val_dice']:.4f}{'  best' if better else ''}",
             file=sys.stdout,
         )
 

@@ -106,10 +106,10 @@ def draw(table, final, title):
     axis.axhline(final, color=figures.VERMILION, label=f"finished run, {final:.3f}")
     for goal in GOALS:
         axis.axhline(goal, color="0.5", linestyle=":")
-        axis.text(table["minutes"].iloc[-1], goal, f"{goal:g}", color="0.4", ha="right", va="bottom")
+        axis.text(0, goal, f"{goal:g}", color="0.4", va="top")
     axis.set(xlabel=f"Minutes of training, {os.cpu_count()} CPU cores", ylabel="Mean Dice per image")
     axis.grid(alpha=0.3)
-    axis.legend(frameon=False, loc="lower right")
+    axis.legend(frameon=False, loc="center right")
     return figure
 
 

@@ -1,4 +1,4 @@
-"""How a network does on images unlike those of its training: report images, changed, with and without --diameter auto.
+"""How a network does on images unlike those of its training: choose images, changed, with and without --diameter auto.
 
 python benchmarks/unfamiliar.py runs/dsb/<run>
 """
@@ -28,12 +28,12 @@ from segmentation import inverted, open_network, segment
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run")
-    parser.add_argument("--images", type=int, default=40, help="of the report set, evenly spaced (default: 40)")
+    parser.add_argument("--images", type=int, default=40, help="of the choose set, evenly spaced (default: 40)")
     options = parser.parse_args()
     config, network = run_folder.read_config(options.run), open_network(options.run / "model.keras")
     recipe = import_module(config.recipe)
-    report = recipe.split(recipe.load(Path(read_json(options.run / "config.json")["source"])), config).report
-    samples, rows = evenly(report, options.images), []
+    choose = recipe.split(recipe.load(Path(read_json(options.run / "config.json")["source"])), config).choose
+    samples, rows = evenly(choose, options.images), []
     for name, change in CHANGES.items():
         changed = [replace(sample, **change(sample)) for sample in samples]
         rows += [

@@ -47,7 +47,7 @@ def test_the_best_epoch_is_marked():
     history = pd.DataFrame(
         {"epoch": [1, 2, 3], "val_dice": [0.1, 0.9, 0.5], "dice": [0.1, 0.2, 0.3], "loss": [3, 2, 1], "val_loss": [3, 2, 2]}
     )
-    figure = figures.training_curves(history, "t")
+    figure = figures.training_curves(history, 2, "t")
     labels = [line.get_label() for line in figure.axes[0].lines]
     assert "best epoch, 2" in labels
 

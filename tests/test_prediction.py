@@ -1,11 +1,20 @@
 """Whole images of any size; tiles that give what the whole image gives."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
 
 from data import Sample, prepare
-from prediction import check_prediction_tile, predict_function, predict_image, predict_samples, without_normalisation
+from prediction import (
+    check_prediction_tile,
+    openvino_function,
+    predict_function,
+    predict_image,
+    predict_samples,
+    without_normalisation,
+)
 from unet import build_unet, reach
 
 
@@ -37,6 +46,23 @@ def test_normalisation_multiplied_into_the_convolutions_changes_nothing(settings
     expected = keras.ops.convert_to_numpy(model(image, training=False))
     np.testing.assert_allclose(predict_function(model)(image), expected, atol=1e-5)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(model(image, training=False)), expected)  # itself stays as it is
+
+
+@pytest.mark.parametrize("settings", [{}, {"upsampling": "nearest", "classes": 3}, {"distance": True}])
+def test_openvino_predicts_what_keras_predicts(settings):
+    pytest.importorskip("openvino")
+    model, rng = random_unet(2, **settings), np.random.default_rng(1)
+    predict, expected = openvino_function(model, "float32"), predict_function(model)
+    results = [(predict(image), expected(image)) for image in (rng.random((n, 32, 16 * n, 1), np.float32) for n in (1, 2, 3))]
+    for found, right in results:  # of any size, and none changes when another is computed
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, right, atol=1e-5)
+
+
+def test_openvino_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(ValueError, match="--engine openvino: OpenVINO is not installed; pip install"):
+        openvino_function(random_unet(1), "float32")
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])

@@ -121,6 +121,18 @@ def test_early_stopping_and_what_is_kept(small, split, tmp_path):
     assert sorted(path.name for path in tmp_path.glob("*.npz")) == ["epoch-0001.npz", "epoch-0003.npz"]
 
 
+@pytest.mark.parametrize(("smoothing", "best"), [(1, 2), (2, 5), (9, 6)])
+def test_a_lucky_epoch_is_not_the_best_of_several(small, tmp_path, smoothing, best):
+    config = small.replace(epochs=6, smoothing=smoothing)
+    checkpoint = training.Checkpoint(training.compiled_unet(config), config, tmp_path)
+    checkpoint.set_model(checkpoint.network)
+    checkpoint.on_train_begin()
+    for epoch, dice in enumerate([0.1, 0.9, 0.6, 0.8, 0.85, 0.78]):
+        checkpoint.on_epoch_end(epoch, {"loss": 1.0, "val_dice": dice})
+    assert checkpoint.best_epoch == best
+    assert sorted(path.name for path in tmp_path.glob("*.npz")) == sorted({f"epoch-{best:04d}.npz", "epoch-0006.npz"})
+
+
 def test_a_full_disk_leaves_the_previous_checkpoint_whole(small, split, tmp_path):
     model, _ = trained(small.replace(epochs=1), split, tmp_path)
     config = small.replace(epochs=3)
