@@ -1,11 +1,11 @@
 """Prediction by other engines: images per second of the same network, 256x256 px, in turns in one process.
 
-    pip install onnx onnxruntime openvino tf2onnx
+    pip install onnx onnxruntime tf2onnx && pip install --no-deps openvino
     python benchmarks/engines.py                    filters 16 and 64
 
-TensorFlow as ``prediction.predict_function`` calls it, ONNX Runtime and OpenVINO as ``keras.Model.export`` writes the network,
-batch normalisation multiplied into the convolutions for all of them. OpenVINO is told its precision, because of itself it
-takes bfloat16 where the processor has it; "error": largest difference of a probability from TensorFlow's in float32.
+TensorFlow and OpenVINO as predict.py calls them, ONNX Runtime with the network as ``keras.Model.export`` writes it; batch
+normalisation is multiplied into the convolutions for all of them. OpenVINO is told its precision, because of itself it takes
+bfloat16 where the processor has it; "error": largest difference of a probability from TensorFlow's in float32.
 """
 
 import argparse
@@ -48,12 +48,13 @@ def measure(filters, batch):
     devices.set_precision("float32", [])
     keras.utils.set_random_seed(0)
     model = build_unet(filters=filters)
-    with tempfile.TemporaryDirectory() as folder:
-        engines = {
-            ("TensorFlow", "float32"): prediction.predict_function(model),
-            ("TensorFlow", "bfloat16"): prediction.predict_function(devices.in_precision(model, "bfloat16")),
-            **others(prediction.without_normalisation(model), images.shape, Path(folder)),
-        }
+    engines = {
+        ("TensorFlow", "float32"): prediction.predict_function(model),
+        ("TensorFlow", "bfloat16"): prediction.predict_function(devices.in_precision(model, "bfloat16")),
+        ("ONNX Runtime", "float32"): onnx_function(prediction.without_normalisation(model), images.shape),
+        ("OpenVINO", "float32"): prediction.openvino_function(model, "float32"),
+        ("OpenVINO", "bfloat16"): prediction.openvino_function(model, "bfloat16"),
+    }
     results = {name: predict(images) for name, predict in engines.items()}  # warm
     rates = {name: [] for name in engines}
     for _ in range(ROUNDS):
@@ -71,22 +72,17 @@ def measure(filters, batch):
         )
 
 
-def others(model, shape, folder):
-    """{(engine, precision): function of a batch} of the engines other than TensorFlow."""
+def onnx_function(model, shape):
+    """A function of a batch of a shape, by ONNX Runtime."""
     import onnxruntime
-    import openvino
 
     signature = [keras.InputSpec(shape=shape, dtype="float32", name="image")]
-    model.export(folder / "network.onnx", format="onnx", input_signature=signature, verbose=False)
-    session = onnxruntime.InferenceSession(folder / "network.onnx", providers=["CPUExecutionProvider"])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        model.export(path, format="onnx", input_signature=signature, verbose=False)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    engines = {("ONNX Runtime", "float32"): lambda images: session.run(None, {name: images})[0]}
-    core = openvino.Core()
-    network = core.read_model(folder / "network.onnx")
-    for precision, type_ in (("float32", "f32"), ("bfloat16", "bf16")):
-        compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": type_, "PERFORMANCE_HINT": "LATENCY"})
-        engines["OpenVINO", precision] = lambda images, compiled=compiled: compiled(images)[0]
-    return engines
+    return lambda images: session.run(None, {name: images})[0]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ workers. Weak: as much more of it as there are more workers.
 import argparse
 import os
 import platform
+import resource
 import sys
 import tempfile
 import time
@@ -20,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 import cluster
 
 SIDE, OVERLAP = 1024, 512
-HEADER = "| workers | blocks | s | megapixels per s | per worker, of a single one's |"
+HEADER = "| workers | blocks | s | megapixels per s | per worker, of a single one's | peak GiB of a worker |"
 
 
 def main():
@@ -33,14 +34,14 @@ def main():
     alone = None
     strong, weak = [(n, given.blocks) for n in given.workers], [(n, given.blocks * n) for n in given.workers]
     for workers, blocks in dict.fromkeys(strong + weak):
-        seconds = measure(workers, blocks)
+        seconds, peak = measure(workers, blocks)
         rate = blocks * SIDE**2 / 1e6 / seconds / workers
         alone = alone or rate
-        print(f"| {workers} | {blocks} | {seconds:.1f} | {rate * workers:.2f} | {rate / alone:.0%} |", flush=True)
+        print(f"| {workers} | {blocks} | {seconds:.1f} | {rate * workers:.2f} | {rate / alone:.0%} | {peak:.1f} |", flush=True)
 
 
 def measure(workers, blocks):
-    """Seconds until all objects are numbered, written and measured."""
+    """Seconds until all objects are numbered, written and measured, and the highest memory of a worker, GiB."""
     from distributed import Client
     from ome_zarr.writer import write_image
     from sizes import mosaic
@@ -58,7 +59,9 @@ def measure(workers, blocks):
             client.run(lambda: bool(cluster.open_once(model)))  # warm; a network itself does not travel
             start = time.perf_counter()
             scans.segment_scan(client, job, folder / "labels.zarr")
-            return time.perf_counter() - start
+            seconds = time.perf_counter() - start
+            peaks = client.run(lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+            return seconds, max(peaks.values())
 
 
 if __name__ == "__main__":
