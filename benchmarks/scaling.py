@@ -3,7 +3,7 @@
 python benchmarks/scaling.py
 
 A scan of simulated nuclei, written as OME-Zarr; network of weights/nuclei.keras, one view. Strong: the same scan by more
-workers. Weak: as much more of it as there are more workers.
+workers. Weak: as much more of it as there are more workers. At last, what Dask itself needs for a task, by tasks that do nothing.
 """
 
 import argparse
@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 import cluster
 
 SIDE, OVERLAP = 1024, 512
+TASKS = 5000
 HEADER = "| workers | blocks | s | megapixels per s | per worker, of a single one's | peak GiB of a worker |"
 
 
@@ -38,6 +39,17 @@ def main():
         rate = blocks * SIDE**2 / 1e6 / seconds / workers
         alone = alone or rate
         print(f"| {workers} | {blocks} | {seconds:.1f} | {rate * workers:.2f} | {rate / alone:.0%} | {peak:.1f} |", flush=True)
+    print(f"\nA task that does nothing: {1000 * empty_task():.2f} ms")
+
+
+def empty_task():
+    """Seconds for each of many tasks that do nothing, on one worker."""
+    from distributed import Client
+
+    with Client(n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
+        start = time.perf_counter()
+        done = sum(1 for _ in cluster.run(client, abs, [(number,) for number in range(TASKS)], "Nothing", "task"))
+        return (time.perf_counter() - start) / done
 
 
 def measure(workers, blocks):
