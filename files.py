@@ -20,8 +20,11 @@ def written_whole(path):
     Raises NotWrittenError naming ``path`` when the file cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".part" + path.suffix, dir=path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".part" + path.suffix, dir=path.parent)
+    except OSError as error:
+        raise NotWrittenError(f"{path.parent}: is no folder that can be written to ({error.strerror}).") from error
     os.close(handle)
     temporary = Path(name)
     try:

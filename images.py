@@ -121,6 +121,15 @@ def read_pages(source, name, channels="SC"):
     return np.concatenate([pages for pages, _ in parts]) if len(parts) > 1 else parts[0][0], parts[0][1]
 
 
+def has_planar_colours(path):
+    """Whether a TIFF says that three planes, one after the other, are red, green and blue: often they are slices."""
+    if Path(path).suffix.lower() not in TIFF_SUFFIXES:
+        return False
+    with _tifffile_warnings(), tifffile.TiffFile(path, _multifile=False) as file:
+        page = file.pages[0]
+        return page.photometric.name == "RGB" and page.samplesperpixel == 3 and page.planarconfig.name == "SEPARATE"
+
+
 @contextlib.contextmanager
 def _tifffile_warnings():
     """Inside, what tifffile warns of in this thread is put into the list that is yielded, and not printed."""

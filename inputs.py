@@ -34,6 +34,13 @@ def find_images(patterns):
     return list(images.values())
 
 
+def in_subfolders(patterns):
+    """{folder: number of images in its subfolders} of the folders that ``find_images`` reads without those."""
+    folders = [Path(pattern) for pattern in patterns if Path(pattern).is_dir() and not is_scan(Path(pattern))]
+    counts = {f: sum(is_image(p) and not _is_result(p) for p in f.rglob("*") if p.parent != f) for f in folders}
+    return {folder: count for folder, count in counts.items() if count}
+
+
 def is_image(path):
     """Whether a path is a file that this program reads, by its suffix; hidden files are not."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -39,6 +40,8 @@ def begin(folder, settings, names, resume):
         if changed:
             raise ValueError(f"{folder}: was begun with another {', '.join(changed)}; repeat it, or choose another folder.")
         remove_leftovers(folder)
+    elif folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: is a file; choose a new folder with -o.")
     elif folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: holds other files; choose an empty or a new folder with -o.")
     images = known | {name: str(path.resolve()) for name, path in names.items()}
@@ -160,7 +163,8 @@ def finish(folder, settings, card, failed):
     images = pd.DataFrame(images, columns=None if images else [*first, "file"])
     images = images[[*first, *(name for name in images if name not in first)]]
     write_text(folder / "measurements.csv", objects.to_csv(index=False))
-    write_text(folder / "images.csv", images.to_csv(index=False))
+    errors = pd.DataFrame({"name": [Path(file).stem for file in failed], "file": list(failed), "error": list(failed.values())})
+    write_text(folder / "images.csv", pd.concat([images.assign(error=None), errors]).to_csv(index=False))
     write_text(folder / "report.html", report_page.page(folder, images, objects, settings, card, failed))
 
 

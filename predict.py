@@ -19,9 +19,10 @@ import inputs
 import outputs
 from archives import digest
 from files import NotWrittenError
-from images import read_pixel_size, read_planes
+from images import has_planar_colours, read_pixel_size, read_planes
 
 SETTINGS = ("channel", "pixel_size", "diameter", "views", "invert", "probability")  # that all results of a folder share
+SLICES = "Its three planes were read as the colours of one picture; if they are slices, choose one with --channel."
 MODEL = Path(__file__).parent / "weights" / "nuclei.keras"
 
 
@@ -41,6 +42,8 @@ def main(arguments=None):
 def predict(options):
     """Segment, measure and report; returns {file: reason} of those that could not be segmented."""
     folder, paths = Path(options.output), inputs.find_images(options.images)
+    for parent, count in inputs.in_subfolders(options.images).items():
+        print(f"Left out: {count} images in subfolders of {parent}; to take them too, give '{parent}/**/*' in quotation marks")
 
     from segmentation import check_diameter, open_network  # TensorFlow starts here: a mistake in a path answers at once
 
@@ -93,7 +96,7 @@ def segment_all(folder, to_do, network, options, client, failed):
             failed[file] = reason if file in reason else f"{file}: {reason}"
     seconds, segmented = time.perf_counter() - started, len(to_do) - len(failed)
     if segmented:
-        print(f"{segmented} images in {seconds:.1f} s, {segmented / seconds:.2f} images per second")
+        print(f"{segmented} of {len(to_do)} images in {seconds:.1f} s, {segmented / seconds:.2f} images per second")
 
 
 def one_by_one(folder, to_do, network, options, _client):
@@ -161,16 +164,19 @@ def segment_large(folder, name, path, network, options, client):
 
 def segment_pages(path, planes, network, options):
     """The Segmentations of the pages (pages, H, W, C) of one file, one after the other: a generator."""
-    from segmentation import explain_blank, segment
+    from segmentation import explain_blank, explain_unstable, segment
 
     size = options.pixel_size or read_pixel_size(path)
+    note = SLICES if options.channel is None and has_planar_colours(path) else ""
     for plane in planes:
         shown = {"diameter": options.diameter, "invert": options.invert}
         try:
             found = segment(plane, network, pixel_size=size, views=options.views, **shown)
         except Exception as error:  # also out of memory, which must not look like a full disk
             raise ValueError(f"{path}: {str(error) or type(error).__name__}") from error
-        reason = "" if found.quality["objects"] else explain_blank(plane, network, **shown)
+        blank = not found.quality["objects"]
+        reason = explain_blank(plane, network, **shown) if blank else explain_unstable(found, plane, network, **shown)
+        reason = " ".join(part for part in (reason, note) if part)
         yield found._replace(quality=found.quality | {"pixel_size": size, "explanation": reason})
 
 
@@ -191,8 +197,8 @@ def parse_command_line(arguments):
         "model.keras of a run of train_and_predict.py (default: the network for nuclei in weights/)")  # fmt: skip
     add("--channel", type=int, help="of an image with several channels the one that shows the objects, from 1")
     add("--invert", action="store_true", help="exchange dark and bright first")
-    add("--diameter", type=_diameter, metavar="PX", help="expected diameter of the objects in px, to scale the image by; "
-        "auto: from a first segmentation (default: no scaling)")  # fmt: skip
+    add("--diameter", type=_diameter, default="auto", metavar="PX", help="expected diameter of the objects in px, to scale the "
+        "image by; auto: from a first look at its middle; none: no scaling (default: %(default)s)")  # fmt: skip
     add("--pixel-size", type=_positive, metavar="UM", help="µm per px (default: what TIFF files say)")
     add("--views", type=int, default=2, choices=range(1, 9), metavar="N", help="turned and mirrored views whose mean is "
         "taken, 1 to 8; each costs time (default: %(default)s)")  # fmt: skip
@@ -213,7 +219,7 @@ def _positive(text):
 
 
 def _diameter(text):
-    return text if text == "auto" else _positive(text)
+    return {"auto": "auto", "none": None}[text] if text in ("auto", "none") else _positive(text)
 
 
 if __name__ == "__main__":

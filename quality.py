@@ -8,6 +8,7 @@ import numpy as np
 from metrics import count_pixels, pixel_scores
 
 DOUBT = (0.25, 0.75)  # probabilities that decide nothing
+MOST_CONTRAST = 1000.0  # of drawn images, which have no noise
 STRIP, REACH = 1024, 8  # rows of a large image filtered at once, and how far the filters look
 NOISE_KERNEL = np.float32([[1, -2, 1], [-2, 4, -2], [1, -2, 1]])  # blind to edges and slopes (Immerkaer 1996)
 
@@ -52,7 +53,8 @@ def measure_quality(gray, probability, mask, views, measurements, training_diame
     masks of two views of the image, of any size, or None. ``measurements``: of the objects. ``training_diameter``: median
     of the training's objects, in px of this image.
 
-    ``contrast_to_noise``: 1st to 99.8th percentile over the standard deviation of the noise (Immerkaer 1996).
+    ``contrast_to_noise``: 1st to 99.8th percentile over the standard deviation of the noise (Immerkaer 1996), at most
+    ``MOST_CONTRAST``.
     ``saturated_share`` of pixels at the highest value. ``sharpness``: log10 of the share of contrast that is finer than
     2 px. ``doubtful_share`` of pixels in ``DOUBT``. ``disagreement``: 1 - Dice of the two views. ``diameter_ratio``: median
     equivalent diameter over the training's.
@@ -62,9 +64,9 @@ def measure_quality(gray, probability, mask, views, measurements, training_diame
     return {
         "objects": len(measurements),
         "foreground_share": float((mask > 0).mean()),
-        "contrast_to_noise": float((high - low) / max(noise(gray), 1e-9 * max(1.0, abs(high)))) if high > low else 0.0,
-        "saturated_share": float((gray == gray.max()).mean()),
-        "sharpness": sharpness(gray),
+        "contrast_to_noise": float((high - low) / max(noise(gray), (high - low) / MOST_CONTRAST)) if high > low else 0.0,
+        "saturated_share": float((gray == gray.max()).mean()) if high > low else None,
+        "sharpness": sharpness(gray) if high > low else None,
         "doubtful_share": float(((probability > DOUBT[0]) & (probability < DOUBT[1])).mean()),
         "disagreement": 1 - pixel_scores(count_pixels(*views))["dice"] if views else None,
         "diameter": diameter,

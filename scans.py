@@ -117,9 +117,7 @@ def _results(finished):
 
 
 def find_scale(job, network, diameter):
-    """``segmentation.find_scale`` by the middle of a scan; 1 without a diameter."""
-    if not diameter:
-        return 1.0
+    """``segmentation.find_scale`` by the middle of a scan."""
     scan = job.scan()
     middle = tuple(slice(max(0, (side - job.side) // 2), (side + job.side) // 2) for side in scan.shape)
     return segmentation.find_scale(_sample(job, scan[middle].compute()), network, diameter)

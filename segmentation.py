@@ -5,6 +5,7 @@ found = segment(image, "runs/dsb/2026-01-31-120000/model.keras")
 found.mask, found.objects, found.probability, found.measurements
 """
 
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,11 +22,15 @@ from measurements import measure_objects
 from metrics import foreground, to_mask
 from objects import Separation, candidates, divide
 from prediction import openvino_function, predict_function, predict_views, resize
-from quality import measure_quality
+from quality import LIMITS, flags, measure_quality
 
 DEFAULT_VIEWS = 2  # of an image whose mean is taken; 8 gain 0.001 in Dice of nuclei (weights/nuclei.md) for four times the work
 SCALES = (0.125, 8)  # by which images are scaled at most
-LOOKED_AT = 1024  # px in height and width of an image of which must be explained why it is blank
+LOOKED_AT = 1024  # px in height and width that are looked at to find the scale, or why nothing is found
+LOOKS, NEAR = 3, 1.2  # at most, for the scale; a factor that is near enough
+SIZES = (0.125, 0.25, 0.5, 2, 4, 8)  # times the training's diameter, tried for a blank image
+EXCHANGE = {False: "try it with --invert.", True: "try it without --invert."}
+IMPLAUSIBLE = {"almost full", "low contrast", "in doubt", "unstable", "small objects", "large objects"}
 NEEDED = ("training", "training_data", "scores")  # in a model card
 
 
@@ -75,6 +80,8 @@ def open_network(path, engine="keras"):
         raise ValueError(f"{path}: tells {config.classes} classes apart; objects are found by networks with two.")
     if not isinstance(card.get("threshold"), float):
         raise ValueError(no_card)
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path}: cannot be opened as a network (no .keras file); truncated, or not written by Keras?")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras, HDF5 and zip files have their own exceptions; all mean the same to the user
@@ -89,7 +96,7 @@ def open_network(path, engine="keras"):
     return Network(predict_function(in_precision(model, fast_precision(list_gpus("auto")))), config, card)
 
 
-def segment(image, model, *, pixel_size=None, diameter=None, views=DEFAULT_VIEWS, invert=False):
+def segment(image, model, *, pixel_size=None, diameter="auto", views=DEFAULT_VIEWS, invert=False):
     """Find the objects of an image: a Segmentation.
 
     ``image``: (H, W) or (H, W, C) of any size, 8 or 16 bits or fractions. ``model``: a Network of ``open_network``, or the
@@ -100,18 +107,20 @@ def segment(image, model, *, pixel_size=None, diameter=None, views=DEFAULT_VIEWS
     that cannot be, and for a diameter when the model card does not say how large the training's objects were.
     """
     network = model if isinstance(model, Network) else open_network(model)
+    if isinstance(image, str | Path):
+        raise ValueError(f"{image}: segment takes the pixels of an image; read it first, as with imageio or tifffile.")
     image = np.asarray(image)
     if image.ndim not in (2, 3) or image.shape[2:] > (max(4, network.config.channels),):
         raise ValueError(
             f"image: has the shape {image.shape}, expected (height, width) or (height, width, colours). Of a volume give "
             "one slice at a time, of many channels the one that shows the objects."
         )
-    for name, value in (("pixel_size", pixel_size), ("diameter", diameter if diameter != "auto" else None)):
+    for name, value in (("pixel_size", pixel_size), ("diameter", None if diameter == "auto" else diameter)):
         if value is not None and not 0 < value < np.inf:
             raise ValueError(f"{name} is {value}; it must be above 0.")
     image = as_image(image, "image")
     sample = Sample("image", inverted(image) if invert else image, np.zeros(image.shape[:2], np.uint8))
-    scale = find_scale(sample, network, diameter) if diameter else 1.0
+    scale = find_scale(sample, network, diameter)
     objects, probability, masks = number_objects(sample, network, scale, views)
     found, mask = foreground(probability), (objects > 0).astype(np.uint8)
     gray = to_channels(image, 1)[..., 0] if image.shape[2] == 3 else image[..., 0]
@@ -133,29 +142,45 @@ def number_objects(sample, network, scale=1.0, views=DEFAULT_VIEWS, limits=None)
 
 def check_diameter(network, diameter):
     """Raise ValueError for an expected diameter when the model card does not say how large the training's objects were."""
-    if diameter and not network.card["training_data"].get("object_diameter"):
+    if diameter not in (None, "auto") and not network.card["training_data"].get("object_diameter"):
         raise ValueError("the model card does not say how large the training's objects were; leave --diameter out.")
 
 
 def find_scale(sample, network, diameter):
     """The factor that makes objects of a diameter (px) as large as those of the training.
 
-    For "auto" the diameter is the one that half of the found area exceeds, and 1 is returned when that is usual or nothing
-    is found. Raises ValueError where the model card does not say how large the training's objects were.
+    "auto" looks at the middle of the image, up to ``LOOKS`` times, for the diameter that half of the found area exceeds, and
+    brings it between the training's small and large ones: halfway from its median to the lowest and the highest. 1 for None,
+    when nothing is found, and for "auto" when the model card does not say how large the training's objects were; for a
+    diameter in px, that raises ValueError.
     """
     check_diameter(network, diameter)
-    usual = network.card["training_data"]["object_diameter"]
-    if diameter == "auto":
-        probability, _ = _predict(sample, network, 1.0, 1, None)
-        how = _separation(network, probability, 1.0)._replace(least_area=1)
-        areas = np.bincount(divide(to_mask(probability, network.card["threshold"]), probability, how).ravel())[1:]
-        if not len(areas):
-            return 1.0
-        areas = np.sort(areas)
-        diameter = 2 * np.sqrt(areas[np.searchsorted(areas.cumsum(), areas.sum() / 2)] / np.pi)
-        if usual["low"] <= diameter <= usual["high"]:
-            return 1.0
-    return float(np.clip(usual["median"] / diameter, *SCALES))
+    usual = network.card["training_data"].get("object_diameter")
+    if diameter is None or not usual:
+        return 1.0
+    if diameter != "auto":
+        return float(np.clip(usual["median"] / diameter, *SCALES))
+    image, scale = _middle(sample.image, LOOKED_AT), 1.0
+    part = Sample(sample.name, image, np.zeros(image.shape[:2], np.uint8))
+    small, large = (np.sqrt(usual["median"] * usual[end]) for end in ("low", "high"))
+    for _ in range(LOOKS):
+        found = _look(part, network, scale, sample.limits)
+        wanted = np.clip(np.clip(found * scale, small, large) / found, *SCALES) if found else scale
+        if 1 / NEAR <= wanted / scale <= NEAR:
+            break
+        scale = float(wanted)
+    return scale
+
+
+def _look(sample, network, scale, limits):
+    """The diameter (px) that half of the area found in a Sample exceeds; None when nothing is found."""
+    probability, _ = _predict(sample, network, scale, 1, limits)
+    how = _separation(network, probability, scale)._replace(least_area=1)
+    areas = np.bincount(divide(to_mask(probability, network.card["threshold"]), probability, how).ravel())[1:]
+    if not len(areas):
+        return None
+    areas = np.sort(areas)
+    return 2 * np.sqrt(areas[np.searchsorted(areas.cumsum(), areas.sum() / 2)] / np.pi)
 
 
 def _predict(sample, network, scale, views, limits):
@@ -179,7 +204,7 @@ def _separation(network, probability, scale):
     return how._replace(strength=neck, least_area=max(1, round(how.least_area / scale**2)))
 
 
-def explain_blank(image, network, diameter=None, invert=False):
+def explain_blank(image, network, diameter="auto", invert=False):
     """Why nothing was found in an image (H, W, C), and what to try: one sentence. Looks at the middle of large images."""
     image = as_image(np.asarray(image), "image")
     if (image == image[:1, :1]).all():
@@ -188,17 +213,22 @@ def explain_blank(image, network, diameter=None, invert=False):
     low, high = np.percentile(image, (1, 99.8))
     if low == high:
         return "Fewer than 0.2 % of the pixels differ from the background: nothing but a few bright pixels is there."
-    middle = tuple(slice(max(0, (side - LOOKED_AT) // 2), (side + LOOKED_AT) // 2) for side in image.shape[:2])
-    image, usual = image[middle], network.card["training_data"].get("object_diameter")
     for channel in range(image.shape[2]) if image.shape[2] > 1 else ():
-        if segment(image[..., channel], network, diameter=diameter, views=1, invert=invert).quality["objects"]:
+        if np.isfinite(doubt(image[..., channel], network, diameter, invert)):
             return f"In a single colour there are objects: try --channel {channel + 1}."
-    if segment(image, network, diameter=diameter, views=1, invert=not invert).quality["objects"]:
-        return f"With dark and bright exchanged there are objects: try it {'without' if invert else 'with'} --invert."
-    for tried in (usual["median"] / 2, usual["median"] * 2) if usual and not diameter else ():
-        if segment(image, network, diameter=tried, views=1, invert=invert).quality["objects"]:
-            return f"At another scale there are objects: try --diameter {tried:.0f}."
-    highest = segment(image, network, diameter=diameter, views=1, invert=invert).probability.max()
+    trials = {f"With dark and bright exchanged there are objects: {EXCHANGE[invert]}": (diameter, not invert)}
+    if usual := network.card["training_data"].get("object_diameter") if diameter in (None, "auto") else None:
+        sizes = [factor * usual["median"] for factor in SIZES]
+        trials |= {f"At another scale there are objects: try --diameter {size:.0f}.": (size, invert) for size in sizes}
+    doubts = {text: doubt(image, network, *how) for text, how in trials.items()}
+    best = min(doubts, key=doubts.get)
+    if np.isfinite(doubts[best]):
+        return best
+    found = segment(_middle(image, LOOKED_AT), network, diameter=diameter, views=1, invert=invert)
+    contrast = found.quality["contrast_to_noise"]
+    if contrast < _limits(network)["low contrast"]:
+        return f"The contrast is {contrast:.1f} times the noise, hardly more than noise alone has: is it the right channel?"
+    highest = found.probability.max()
     if highest > network.card["threshold"]:
         return (
             "All that was found is too small or doubtful to count as an object: try --diameter with its size in px, and look "
@@ -208,6 +238,38 @@ def explain_blank(image, network, diameter=None, invert=False):
         f"The highest probability is {highest:.2f}, the threshold {network.card['threshold']:.2f}: nothing looks like the "
         "objects of the training. Is it the right channel? Otherwise train with images of your own."
     )
+
+
+def explain_unstable(found, image, network, diameter="auto", invert=False):
+    """ "" for a Segmentation of an image (H, W, C) as good as with dark and bright exchanged, else to try that: a sentence."""
+    if "unstable" not in flags(found.quality, _limits(network)):
+        return ""
+    own, other = (doubt(image, network, diameter, inverse, strict=False) for inverse in (invert, not invert))
+    if other > own / 2:
+        return ""
+    return f"With dark and bright exchanged the segmentation is more stable: {EXCHANGE[invert]}"
+
+
+def doubt(image, network, diameter, invert, strict=True):
+    """The disagreement of two views of the middle of an image (H, W, C); infinite where nothing credible is found.
+
+    What a flag of ``IMPLAUSIBLE`` marks is not credible: noise and fragments are not. Not ``strict``: whatever is found is.
+    """
+    usual = network.card["training_data"].get("object_diameter")
+    side = LOOKED_AT * min(1.0, diameter / usual["median"]) if usual and diameter and diameter != "auto" else LOOKED_AT
+    quality = segment(_middle(image, int(side)), network, diameter=diameter, invert=invert).quality
+    if not quality["objects"] or (strict and set(flags(quality, _limits(network))) & IMPLAUSIBLE):
+        return np.inf
+    return quality["disagreement"]
+
+
+def _middle(image, side):
+    """The middle of an image (H, W, ...), at most ``side`` px high and wide."""
+    return image[tuple(slice(max(0, (length - side) // 2), (length + side) // 2) for length in image.shape[:2])]
+
+
+def _limits(network):
+    return LIMITS | network.card.get("quality_limits", {})
 
 
 def inverted(image):

@@ -53,7 +53,7 @@ def test_every_image_gets_its_files(folder, network, tmp_path, capsys):
     assert set(np.unique(mask)) == {0, 255} and objects[1].max() == 2 and (objects[1] == np.roll(objects[0], 9, axis=0)).all()
     probability = tifffile.imread(output / "gray_probability.tif")
     assert probability.dtype == np.float32 and ((probability > 0.5) == (tifffile.imread(output / "gray_mask.tif") > 0)).all()
-    assert "4 images in" in capsys.readouterr().out
+    assert "4 of 4 images in" in capsys.readouterr().out
 
 
 def test_the_tables_and_the_page(folder, network, tmp_path):
@@ -90,9 +90,10 @@ def test_a_broken_file_stops_no_other_and_is_reported(folder, network, tmp_path,
     printed = capsys.readouterr().err
     assert re.search(r"Not segmented: .*half\.png: unreadable or truncated", printed)
     assert re.search(r"Not segmented: .*nan\.tif: image: 400 pixels are NaN", printed)
-    assert len(pd.read_csv(output / "images.csv")) == 5 and "half.png: unreadable" in (output / "report.html").read_text(
-        "utf-8"
-    )
+    images = pd.read_csv(output / "images.csv", keep_default_na=False, na_values="")
+    assert images["error"].isna().sum() == 5 and images["name"].tolist()[5:] == ["half", "nan"]
+    assert "half.png: unreadable" in images["error"][5]
+    assert "half.png: unreadable" in (output / "report.html").read_text("utf-8")
     assert not list(output.glob("half*")) and not list(output.rglob("*.part*"))
     (folder / "half.png").write_bytes((folder / "gray.png").read_bytes())
     (folder / "nan.tif").unlink()
@@ -185,12 +186,31 @@ def test_odd_names(network, tmp_path, name):
     assert (tmp_path / "results" / unquote(link)).is_file() and "<b><b>" not in page
 
 
+def test_what_is_left_out_or_may_be_misread_is_said(folder, network, tmp_path, capsys):
+    (folder / "deeper").mkdir()
+    iio.imwrite(folder / "deeper/a.png", squares())
+    tifffile.imwrite(folder / "slices.tif", np.stack([squares()] * 3))  # which tifffile calls red, green and blue
+    output = tmp_path / "results"
+    assert run(folder, "-o", output, "--model", network) == 0
+    assert f"Left out: 1 images in subfolders of {folder}" in capsys.readouterr().out
+    images = pd.read_csv(output / "images.csv", index_col="name")
+    assert "three planes were read as the colours of one picture" in images["explanation"]["slices"]
+    assert "planes" not in str(images["explanation"]["gray"])
+
+
+def test_a_folder_that_cannot_be_made_is_named(folder, network, tmp_path):
+    (tmp_path / "file").write_text("")
+    for output, message in (("file", "file: is a file; choose"), ("file/a", "file/a: is no folder that can be written to")):
+        with pytest.raises(SystemExit, match=message):
+            predict.main([str(folder), "-o", str(tmp_path / output), "--model", str(network)])
+
+
 def test_tables_have_their_columns_when_nothing_is_found(network, tmp_path):
     iio.imwrite(tmp_path / "empty.png", np.zeros((30, 30), np.uint8))
     (tmp_path / "broken.png").write_bytes(b"x")
     assert run(tmp_path / "empty.png", "-o", tmp_path / "one", "--model", network) == 0
     assert run(tmp_path / "broken.png", "-o", tmp_path / "none", "--model", network) == 1
-    for output, rows in (("one", 1), ("none", 0)):
+    for output, rows in (("one", 1), ("none", 1)):
         assert {"name", "area", "mean_intensity"} <= set(pd.read_csv(tmp_path / output / "measurements.csv"))
         images = pd.read_csv(tmp_path / output / "images.csv")
         assert len(images) == rows and {"name", "objects", "flags"} <= set(images)
@@ -247,7 +267,7 @@ def test_an_image_that_has_become_unreadable_leaves_the_tables(folder, network, 
     assert len(list(output.glob("changing_overlay*.png"))) == 3
     stack.write_bytes(b"no picture any more")
     assert run(stack, folder / "gray.png", "-o", output, "--model", network, "--resume") == 1
-    assert pd.read_csv(output / "images.csv")["name"].tolist() == ["gray"]
+    assert pd.read_csv(output / "images.csv")["name"].tolist() == ["gray", "changing"]  # the second with its error
     assert set(pd.read_csv(output / "measurements.csv")["name"]) == {"gray"}
     assert not list(output.glob("changing_*"))
 

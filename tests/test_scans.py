@@ -169,7 +169,7 @@ def test_a_folder_with_a_scan_and_a_broken_file_on_workers_elsewhere(network, tm
     (images / "broken.tif").write_bytes(b"II*")
     assert predicted(network, images, "-o", results, "--dask", scheduler) == 1
     told = capsys.readouterr()
-    assert "2 images in" in told.out and "broken.tif: unreadable" in told.err
+    assert "2 of 3 images in" in told.out and "broken.tif: unreadable" in told.err
     labels = scans.open_scan(results / "slide_objects.zarr")[0].compute()
     assert labels.max() == truth.max() == tifffile.imread(results / "small_objects.tif").max()
     table = pd.read_csv(results / "measurements.csv")
