@@ -240,16 +240,6 @@ def explain_blank(image, network, diameter="auto", invert=False):
     )
 
 
-def explain_unstable(found, image, network, diameter="auto", invert=False):
-    """ "" for a Segmentation of an image (H, W, C) as good as with dark and bright exchanged, else to try that: a sentence."""
-    if "unstable" not in flags(found.quality, _limits(network)):
-        return ""
-    own, other = (doubt(image, network, diameter, inverse, strict=False) for inverse in (invert, not invert))
-    if other > own / 2:
-        return ""
-    return f"With dark and bright exchanged the segmentation is more stable: {EXCHANGE[invert]}"
-
-
 def doubt(image, network, diameter, invert, strict=True):
     """The disagreement of two views of the middle of an image (H, W, C); infinite where nothing credible is found.
 
