@@ -30,7 +30,11 @@ def find_images(patterns):
         if (is_image(path) or is_scan(path)) and not _is_result(path):
             images.setdefault(path.resolve(), path)
     if not images:
-        raise ValueError(f"{', '.join(patterns)}: no image here; this program reads {', '.join(IMAGE_SUFFIXES)} and .zarr.")
+        deeper = "".join(
+            f" Those in subfolders are given as '{folder}/**/*', in quotation marks." for folder in in_subfolders(patterns)
+        )
+        known = ", ".join(IMAGE_SUFFIXES)
+        raise ValueError(f"{', '.join(patterns)}: no image here; this program reads {known} and .zarr.{deeper}")
     return list(images.values())
 
 

@@ -164,7 +164,7 @@ def segment_large(folder, name, path, network, options, client):
 
 def segment_pages(path, planes, network, options):
     """The Segmentations of the pages (pages, H, W, C) of one file, one after the other: a generator."""
-    from segmentation import explain_blank, explain_unstable, segment
+    from segmentation import explain_blank, segment
 
     size = options.pixel_size or read_pixel_size(path)
     note = SLICES if options.channel is None and has_planar_colours(path) else ""
@@ -174,8 +174,7 @@ def segment_pages(path, planes, network, options):
             found = segment(plane, network, pixel_size=size, views=options.views, **shown)
         except Exception as error:  # also out of memory, which must not look like a full disk
             raise ValueError(f"{path}: {str(error) or type(error).__name__}") from error
-        blank = not found.quality["objects"]
-        reason = explain_blank(plane, network, **shown) if blank else explain_unstable(found, plane, network, **shown)
+        reason = "" if found.quality["objects"] else explain_blank(plane, network, **shown)
         reason = " ".join(part for part in (reason, note) if part)
         yield found._replace(quality=found.quality | {"pixel_size": size, "explanation": reason})
 

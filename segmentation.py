@@ -240,15 +240,15 @@ def explain_blank(image, network, diameter="auto", invert=False):
     )
 
 
-def doubt(image, network, diameter, invert, strict=True):
+def doubt(image, network, diameter, invert):
     """The disagreement of two views of the middle of an image (H, W, C); infinite where nothing credible is found.
 
-    What a flag of ``IMPLAUSIBLE`` marks is not credible: noise and fragments are not. Not ``strict``: whatever is found is.
+    What a flag of ``IMPLAUSIBLE`` marks is not: noise, fragments.
     """
     usual = network.card["training_data"].get("object_diameter")
     side = LOOKED_AT * min(1.0, diameter / usual["median"]) if usual and diameter and diameter != "auto" else LOOKED_AT
     quality = segment(_middle(image, int(side)), network, diameter=diameter, invert=invert).quality
-    if not quality["objects"] or (strict and set(flags(quality, _limits(network))) & IMPLAUSIBLE):
+    if not quality["objects"] or set(flags(quality, _limits(network))) & IMPLAUSIBLE:
         return np.inf
     return quality["disagreement"]
 

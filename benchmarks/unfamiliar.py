@@ -37,7 +37,8 @@ def main():
     for name, change in CHANGES.items():
         changed = [replace(sample, **change(sample)) for sample in samples]
         rows += [
-            {"images": name, "--diameter": diameter or "", **scores(changed, network, diameter)} for diameter in (None, "auto")
+            {"images": name, "--diameter": diameter or "none", **scores(changed, network, diameter)}
+            for diameter in (None, "auto")
         ]
     print(markdown(pd.DataFrame(rows)))
 
