@@ -17,6 +17,8 @@ CHOICES = {
     "precision": ("auto", "float32", "bfloat16"),
 }
 
+COUNTS = ("filters", "depth", "epochs", "steps", "batch_size", "tile", "patience", "smoothing", "prediction_tile", "channels")
+
 
 def option(default, help_text):
     """A field of the configuration with its line of ``--help``."""
@@ -83,18 +85,7 @@ class Config:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{flag(name)} is {getattr(self, name)!r}; choose one of {', '.join(choices)}.")
-        for name in (
-            "filters",
-            "depth",
-            "epochs",
-            "steps",
-            "batch_size",
-            "tile",
-            "patience",
-            "smoothing",
-            "prediction_tile",
-            "channels",
-        ):
+        for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{flag(name)} is {getattr(self, name)}; it must be at least 1.")
         for name in ("fit_images", "pixel_size"):

@@ -21,13 +21,14 @@ from images import as_image, to_channels
 from measurements import measure_objects
 from metrics import foreground, to_mask
 from objects import Separation, candidates, divide
-from prediction import openvino_function, predict_function, predict_views, resize
+from prediction import openvino_function, predict_function, predict_views, remembering, resize
 from quality import LIMITS, flags, measure_quality
 
 DEFAULT_VIEWS = 2  # of an image, whose mean is taken; 8 are four times the work (Dice: README.md, of 2: weights/nuclei.md)
 SCALES = (0.125, 8)  # by which images are scaled at most
 LOOKED_AT = 1024  # px in height and width that are looked at to find the scale, or why nothing is found
 LOOKS, NEAR = 3, 1.2  # at most, for the scale; a factor that is near enough
+LARGEST = 2**28  # px to which an image is enlarged of itself, for want of memory
 SIZES = (0.125, 0.25, 0.5, 2, 4, 8)  # times the training's diameter, tried for a blank image
 EXCHANGE = {False: "try it with --invert.", True: "try it without --invert."}
 IMPLAUSIBLE = {"almost full", "low contrast", "in doubt", "unstable", "small objects", "large objects"}
@@ -120,6 +121,7 @@ def segment(image, model, *, pixel_size=None, diameter="auto", views=DEFAULT_VIE
             raise ValueError(f"{name} is {value}; it must be above 0.")
     image = as_image(image, "image")
     sample = Sample("image", inverted(image) if invert else image, np.zeros(image.shape[:2], np.uint8))
+    network = network._replace(predict=remembering(network.predict))  # the first look is the first view, if it changes nothing
     scale = find_scale(sample, network, diameter)
     objects, probability, masks = number_objects(sample, network, scale, views)
     found, mask = foreground(probability), (objects > 0).astype(np.uint8)
@@ -163,9 +165,10 @@ def find_scale(sample, network, diameter):
     image, scale = _middle(sample.image, LOOKED_AT), 1.0
     part = Sample(sample.name, image, np.zeros(image.shape[:2], np.uint8))
     small, large = (np.sqrt(usual["median"] * usual[end]) for end in ("low", "high"))
+    lowest, highest = SCALES[0], min(SCALES[1], max(1.0, np.sqrt(LARGEST / sample.mask.size)))
     for _ in range(LOOKS):
         found = _look(part, network, scale, sample.limits)
-        wanted = np.clip(np.clip(found * scale, small, large) / found, *SCALES) if found else scale
+        wanted = np.clip(np.clip(found * scale, small, large) / found, lowest, highest) if found else scale
         if 1 / NEAR <= wanted / scale <= NEAR:
             break
         scale = float(wanted)
@@ -247,7 +250,7 @@ def doubt(image, network, diameter, invert):
     """
     usual = network.card["training_data"].get("object_diameter")
     side = LOOKED_AT * min(1.0, diameter / usual["median"]) if usual and diameter and diameter != "auto" else LOOKED_AT
-    quality = segment(_middle(image, int(side)), network, diameter=diameter, invert=invert).quality
+    quality = segment(_middle(image, max(16, int(side))), network, diameter=diameter, invert=invert).quality
     if not quality["objects"] or set(flags(quality, _limits(network))) & IMPLAUSIBLE:
         return np.inf
     return quality["disagreement"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from drawn import nuclei, squares
 
+import segmentation
 from backend import keras
 from files import read_json, write_json
 from segmentation import Segmentation, explain_blank, open_network, segment
@@ -51,6 +52,15 @@ def test_the_expected_diameter_scales_the_image(network):
         segment(squares(), network, diameter=10)
 
 
+def test_a_large_image_is_not_enlarged_beyond_what_memory_allows(network, monkeypatch):
+    network, image = open_network(network), squares()[::3, ::3]
+    assert segment(image, network).quality["scale"] > 1.5
+    monkeypatch.setattr(segmentation, "LARGEST", 1.21 * image.size)
+    assert segment(image, network).quality["scale"] <= 1.1
+    monkeypatch.setattr(segmentation, "LARGEST", 1)
+    assert segment(image, network).quality["scale"] == 1
+
+
 def test_small_objects_are_found_when_their_diameter_is_known(network):
     """What was too small for the training's objects counts in px of the enlarged image; "auto" finds out itself."""
     card = read_json(network.with_suffix(".json"))
@@ -62,6 +72,14 @@ def test_small_objects_are_found_when_their_diameter_is_known(network):
     for diameter in (7, "auto"):
         found = segment(image, network, diameter=diameter)
         assert found.objects.max() == 25 and found.quality["scale"] > 2 and 0.7 < found.quality["diameter_ratio"] < 1.2
+
+
+def test_the_first_look_is_not_computed_again(network):
+    network, seen = open_network(network), []
+    spied = network._replace(predict=lambda batch: seen.append(batch.shape) or network.predict(batch))
+    found = segment(squares(), spied)
+    assert len(seen) == 2 and found.quality["scale"] == 1  # two views
+    np.testing.assert_array_equal(found.probability, segment(squares(), network, diameter=None).probability)
 
 
 def test_one_view_and_eight(network):
