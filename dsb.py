@@ -37,7 +37,7 @@ SIMULATED = CONFIG.replace(filters=8, epochs=6, steps=24, learning_rate=3e-3, vi
 STRATUM = "cluster"
 HEADLINES = ("dice_mean", "dice_pooled", "map", "ap50")
 UNUSED = ("hold_out", "labels")
-PUBLISHED = {"settings": {"epochs": 5, "steps": 3500, "distance": False}, "scores": {"Dice": 0.602}}
+PUBLISHED = {"settings": {"epochs": 5, "steps": 3500, "smoothing": 1, "distance": False}, "scores": {"Dice": 0.602}}
 CLUSTERS = 8
 CACHE = Path(__file__).parent / "datasets" / "cache"
 CACHE_VERSION = 1  # raise it when what is stored changes
