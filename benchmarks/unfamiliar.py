@@ -1,4 +1,4 @@
-"""How a network does on images unlike those of its training: choose images, changed, with and without --diameter auto.
+"""How a network does on images unlike those of its training: choose images, changed, without and with --diameter auto.
 
 python benchmarks/unfamiliar.py runs/dsb/<run>
 """
