@@ -164,7 +164,8 @@ def finish(folder, settings, card, failed):
     images = images[[*first, *(name for name in images if name not in first)]]
     write_text(folder / "measurements.csv", objects.to_csv(index=False))
     errors = pd.DataFrame({"name": [Path(file).stem for file in failed], "file": list(failed), "error": list(failed.values())})
-    write_text(folder / "images.csv", pd.concat([images.assign(error=None), errors]).to_csv(index=False))
+    whole = pd.concat([images.astype(object), errors])  # as objects, because counts beside gaps would become fractions
+    write_text(folder / "images.csv", whole.reindex(columns=[*images, "error"]).to_csv(index=False))
     write_text(folder / "report.html", report_page.page(folder, images, objects, settings, card, failed))
 
 

@@ -93,6 +93,8 @@ def test_a_broken_file_stops_no_other_and_is_reported(folder, network, tmp_path,
     images = pd.read_csv(output / "images.csv", keep_default_na=False, na_values="")
     assert images["error"].isna().sum() == 5 and images["name"].tolist()[5:] == ["half", "nan"]
     assert "half.png: unreadable" in images["error"][5]
+    rows = [line.split(",") for line in (output / "images.csv").read_text("utf-8").splitlines()]
+    assert ["gray", "1", "2"] in [row[:3] for row in rows]  # whole numbers beside rows without any
     assert "half.png: unreadable" in (output / "report.html").read_text("utf-8")
     assert not list(output.glob("half*")) and not list(output.rglob("*.part*"))
     (folder / "half.png").write_bytes((folder / "gray.png").read_bytes())
