@@ -21,10 +21,15 @@ def make_once(folder, arguments, write):
     """Run ``write(folder, **arguments)`` in a temporary folder and rename it, unless the same was made before.
 
     Returns ``folder``. One made earlier with the same arguments is left as it is, one with others is made anew, and one
-    that no simulation made is refused with ValueError. It appears only when it is complete.
+    that no simulation made is refused with ValueError. It appears only when it is complete; of several processes that
+    make the same at once, as ``--nodes`` does, all return that of the first.
     """
     note, made = "simulated.json", {"version": VERSION, **arguments}
-    if (folder / note).exists() and read_json(folder / note) == made:
+
+    def is_there():
+        return (folder / note).exists() and read_json(folder / note) == made
+
+    if is_there():
         return folder
     if folder.exists() and any(folder.iterdir()) and not (folder / note).exists():
         raise ValueError(f"{folder}: holds files that this program did not make; move them away or choose another folder.")
@@ -34,9 +39,13 @@ def make_once(folder, arguments, write):
         write(temporary, **arguments)
         write_json(temporary / note, made)
         os.chmod(temporary, 0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(temporary, folder)
+        if (folder / note).exists() and not is_there():
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            os.replace(temporary, folder)
+        except OSError:  # there is one by now
+            if not is_there():
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder

@@ -31,19 +31,6 @@ def test_a_gpu_that_is_not_there_is_refused():
         devices.list_gpus("gpu")
 
 
-def test_fused_normalisation_trains_as_keras_does():
-    image = np.random.default_rng(0).normal(3, 2, size=(2, 8, 8, 1)).astype(np.float32)  # 8 px and 2 images: few at the bottom
-    mask = (image > 3).astype(np.uint8)
-    config = Config(filters=2, depth=2, dropout=0.0, precision="float32")
-    models = []
-    for fused in (True, False):
-        keras.utils.set_random_seed(0)
-        models.append(compiled_unet(config, fused=fused))
-        models[-1].train_on_batch(image, mask)
-    for ours, usual in zip(models[0].weights, models[1].weights, strict=True):
-        np.testing.assert_allclose(ours.numpy(), usual.numpy(), atol=1e-5, err_msg=ours.path)
-
-
 @pytest.mark.parametrize("before", ["bfloat16", "float32"])
 def test_a_network_in_another_precision_is_the_same(before, small):
     usual = keras.config.dtype_policy()

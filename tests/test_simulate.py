@@ -27,6 +27,27 @@ def test_somebodys_files_are_never_replaced(tmp_path):
     assert (tmp_path / "0.txt").read_text() == "precious"
 
 
+def test_of_two_processes_that_simulate_at_once_both_use_the_first(tmp_path):
+    def overtaken(folder, count):
+        simulate.make_once(tmp_path / "n", {"count": count}, write_names)
+        (folder / "second.txt").write_text("")
+
+    assert simulate.make_once(tmp_path / "n", {"count": 1}, overtaken) == tmp_path / "n"
+    assert sorted(path.name for path in (tmp_path / "n").iterdir()) == ["0.txt", "simulated.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["n"]
+
+
+def test_somebodys_files_that_appear_meanwhile_are_never_replaced(tmp_path):
+    def write(folder):
+        (tmp_path / "n").mkdir()
+        (tmp_path / "n/0.txt").write_text("precious")
+
+    with pytest.raises(OSError, match="n"):
+        simulate.make_once(tmp_path / "n", {}, write)
+    assert [path.name for path in (tmp_path / "n").iterdir()] == ["0.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["n"]
+
+
 def test_an_interrupted_simulation_leaves_nothing(tmp_path):
     def write(folder):
         write_names(folder, 1)
