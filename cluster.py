@@ -1,5 +1,6 @@
 """Work spread over the machines of a Dask cluster, or over processes of this one."""
 
+import logging
 import os
 from functools import cache
 from pathlib import Path
@@ -66,6 +67,7 @@ def run(client, function, items, description, unit):
     futures = {client.submit(function, *item, pure=False): item for item in items}
     for future in tqdm(as_completed(futures), desc=description, unit=unit, total=len(futures), disable=None):
         if future.cancelled():
+            logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # tells how it fails to find it again
             raise ConnectionError("--dask: the scheduler is gone; start it again, then go on with --resume.")
         item, error = futures.pop(future), future.exception()
         if isinstance(error, NotWrittenError):

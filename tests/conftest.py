@@ -1,8 +1,15 @@
 """Small simulated data and settings that the tests share."""
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import cluster
 import run_folder
 import simulate_nuclei
 from backend import keras  # before anything else imports it
@@ -38,6 +45,22 @@ def discs():
         return samples
 
     return draw
+
+
+@pytest.fixture
+def scheduler():
+    """A Dask scheduler with a worker, started as README.md says, in the folder of the program: its address, its process."""
+    where = {"cwd": Path(cluster.__file__).parent, "stderr": subprocess.PIPE, "text": True}
+    environment = {**os.environ, **cluster.OF_ONE_CORE}
+    serving = subprocess.Popen([sys.executable, "-m", "dask", "scheduler", "--port", "0", "--no-dashboard"], **where)
+    address = next(found[0] for line in serving.stderr if (found := re.search(r"tcp://127\S+|tcp://\d\S+", line)))
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--no-dashboard"], env=environment, **where
+    )
+    yield address, serving
+    for process in (worker, serving):
+        process.terminate()
+        process.communicate()
 
 
 @pytest.fixture

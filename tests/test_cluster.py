@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 from distributed import LocalCluster
@@ -50,6 +51,18 @@ def test_every_item_is_done_and_an_error_stops_no_other(client):
 
 def test_what_a_killed_worker_had_in_hand_is_done_again(client, tmp_path):
     assert run(client, die_once, [(tmp_path / "begun",)]) == [((tmp_path / "begun",), "done")]
+
+
+def test_a_scheduler_that_ends_in_the_middle_of_the_work(scheduler, caplog):
+    address, serving = scheduler
+    naps = [(0.2,)] * 20
+    with cluster.connect(address) as client:
+        results = cluster.run(client, time.sleep, naps, "Testing", "item")
+        next(results)
+        serving.kill()
+        with pytest.raises(ConnectionError, match="the scheduler is gone; start it again"):
+            list(results)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []  # Dask's own are tracebacks
 
 
 def test_a_full_disk_ends_everything(client):

@@ -1,11 +1,6 @@
 """Scans in blocks on Dask workers, against the same image segmented at once."""
 
 import json
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +10,6 @@ from distributed import Client
 from drawn import nuclei
 from ome_zarr.writer import write_image
 
-import cluster
 import outputs
 import predict
 import scans
@@ -144,22 +138,6 @@ def predicted(network, *arguments):
     return ended.value.code
 
 
-@pytest.fixture
-def scheduler():
-    """The address of a Dask scheduler with a worker, started as README.md says, in the folder of the program."""
-    where = {"cwd": Path(predict.__file__).parent, "stderr": subprocess.PIPE, "text": True}
-    environment = {**os.environ, **cluster.OF_ONE_CORE}
-    serving = subprocess.Popen([sys.executable, "-m", "dask", "scheduler", "--port", "0", "--no-dashboard"], **where)
-    address = next(found[0] for line in serving.stderr if (found := re.search(r"tcp://127\S+|tcp://\d\S+", line)))
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--no-dashboard"], env=environment, **where
-    )
-    yield address
-    for process in (worker, serving):
-        process.terminate()
-        process.communicate()
-
-
 def test_a_folder_with_a_scan_and_a_broken_file_on_workers_elsewhere(network, tmp_path, capsys, scheduler):
     image, truth = nuclei()
     images, results = tmp_path / "images", tmp_path / "results"
@@ -167,7 +145,7 @@ def test_a_folder_with_a_scan_and_a_broken_file_on_workers_elsewhere(network, tm
     written(images / "slide.zarr", image)
     tifffile.imwrite(images / "small.tif", image)
     (images / "broken.tif").write_bytes(b"II*")
-    assert predicted(network, images, "-o", results, "--dask", scheduler) == 1
+    assert predicted(network, images, "-o", results, "--dask", scheduler[0]) == 1
     told = capsys.readouterr()
     assert "2 of 3 images in" in told.out and "broken.tif: unreadable" in told.err
     labels = scans.open_scan(results / "slide_objects.zarr")[0].compute()
