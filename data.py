@@ -120,9 +120,14 @@ def check_pair(name, image, mask):
 
 
 def intensity_limits(image):
-    """The 1st and 99.8th percentile of an image: what ``normalise`` maps to 0 and 1, whatever the bit depth."""
-    low, high = np.percentile(image, (1, 99.8))
-    return float(low), float(max(high, low + 1e-6))
+    """The 1st and 99.8th percentile of an image: what ``normalise`` maps to 0 and 1, whatever the bit depth.
+
+    Of an image with few other pixels than equal ones, the least and the greatest value; of a constant one, it and 1 more.
+    """
+    low, high = (float(limit) for limit in np.percentile(image, (1, 99.8)))
+    if high <= low:
+        low, high = float(image.min()), float(image.max())
+    return low, high if high > low else low + 1
 
 
 def normalise(image, limits):

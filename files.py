@@ -22,7 +22,8 @@ def written_whole(path):
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".part" + path.suffix, dir=path.parent)
+        # Not much of its own name: file systems allow 255 bytes.
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:8]}-", suffix=".part" + path.suffix, dir=path.parent)
     except OSError as error:
         raise NotWrittenError(f"{path.parent}: is no folder that can be written to ({error.strerror}).") from error
     os.close(handle)
@@ -33,6 +34,8 @@ def written_whole(path):
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
         os.replace(temporary, path)
+    except NotWrittenError:
+        raise
     except (OSError, RuntimeError) as error:  # HDF5 reports a full disk as either
         raise NotWrittenError(f"{path}: could not be written ({error}); what was there before is unchanged.") from error
     finally:

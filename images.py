@@ -16,13 +16,15 @@ from scipy import ndimage
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 TIFF_SUFFIXES = (".tif", ".tiff")
-COLOURS = ("RGB", "YCBCR", "PALETTE", "CIELAB", "ICCLAB", "ITULAB")  # what TIFF calls samples that are one picture
+COLOURS = ("RGB", "PALETTE", "YCBCR", "CIELAB", "ICCLAB", "ITULAB")  # what TIFF calls samples that are one picture
 TRUNCATED = ("invalid page offset", "corrupted", "failed to reshape")  # of which tifffile only warns
 PIL.Image.MAX_IMAGE_PIXELS = 2**30  # Pillow's own limit is smaller than mosaics are
 # In TIFF's units of resolution, the inch and the centimetre, and in the names that ImageJ and OME have.
-MICROMETRES = {2: 25_400.0, 3: 10_000.0, "cm": 1e4, "mm": 1e3, "micron": 1.0, "microns": 1.0, "um": 1.0, "µm": 1.0,
-               "\\u00B5m": 1.0, "nm": 1e-3}  # fmt: skip
-COARSEST = 40.0  # µm per px; larger ones are the 72 or 300 dots per inch of screens and printers
+MICROMETRES = {2: 25_400.0, 3: 10_000.0, "cm": 1e4, "mm": 1e3, "micron": 1.0, "microns": 1.0, "um": 1.0,
+               "\N{MICRO SIGN}m": 1.0, "\N{GREEK SMALL LETTER MU}m": 1.0, "\\u00B5m": 1.0, "micrometer": 1.0, "micrometre": 1.0,
+               "nm": 1e-3}  # fmt: skip
+SQUARE = 0.01  # by which height and width of a pixel may differ, as a share
+COARSEST = 10.0  # µm per px; larger ones are the dots per inch of screens and printers, 72 to 2,400
 
 
 def read_image(source, name=None):
@@ -102,9 +104,9 @@ def read_pages(source, name, channels="SC"):
         with _tifffile_warnings() as warnings, tifffile.TiffFile(stream, _multifile=False) as file:  # of a set, this file only
             series, arrays = file.series, [part.asarray() for part in file.series]
             axes, alike = _axes(series[0]), len({(part.axes, part.shape, part.dtype) for part in series}) == 1
-            if series[0].keyframe.photometric.name == "PALETTE":
-                arrays = [_with_palette(array, series[0].keyframe.colormap) for array in arrays]
-                axes += "S"
+            page = series[0].keyframe
+            if not file.is_imagej:  # whose palettes and whites only say how values are to be shown
+                arrays, axes = _as_photometric(arrays, axes, page)
         if broken := [text for text in warnings if any(sign in text for sign in TRUNCATED)]:
             raise ValueError(broken[0])
     except FileNotFoundError:
@@ -113,6 +115,8 @@ def read_pages(source, name, channels="SC"):
         raise ValueError(f"{name}: unreadable or truncated image ({error}); fetch it again or remove it.") from error
     if not {"Y", "X"} <= set(axes) or 0 in arrays[0].shape:
         raise ValueError(f"{name}: holds an array of shape {arrays[0].shape}; expected an image with height and width.")
+    if page.photometric.name in COLOURS[2:] and "JP" not in page.compression.name:  # of JPEG, tifffile makes RGB
+        raise ValueError(f"{name}: its colours are {page.photometric.name}, which this program does not read; save it as RGB.")
     if not alike:
         raise ValueError(f"{name}: holds {len(series)} images of different sizes or kinds; save each as a file of its own.")
     if axes.count("S") + axes.count("C") > 1:
@@ -122,12 +126,13 @@ def read_pages(source, name, channels="SC"):
 
 
 def has_planar_colours(path):
-    """Whether a TIFF says that three planes, one after the other, are red, green and blue: often they are slices."""
+    """Whether a TIFF says that three or four planes, one after the other, are one picture's colours: often they are slices."""
     if Path(path).suffix.lower() not in TIFF_SUFFIXES:
         return False
     with _tifffile_warnings(), tifffile.TiffFile(path, _multifile=False) as file:
-        page = file.pages[0]
-        return page.photometric.name == "RGB" and page.samplesperpixel == 3 and page.planarconfig.name == "SEPARATE"
+        page, axes = file.series[0].keyframe, file.series[0].axes
+        planar = page.photometric.name == "RGB" and page.planarconfig.name == "SEPARATE"
+        return planar and page.samplesperpixel in (3, 4) and "S" in axes
 
 
 @contextlib.contextmanager
@@ -149,6 +154,15 @@ def _axes(series):
     return series.axes if page.photometric.name in COLOURS or transparent else series.axes.replace("S", "C")
 
 
+def _as_photometric(arrays, axes, page):
+    """Arrays of a TIFF, and their axes, with high values bright, and with colours for the indices of a palette."""
+    if page.photometric.name == "MINISWHITE" and arrays[0].dtype.kind in "bu":
+        return [~array for array in arrays], axes
+    if page.photometric.name == "PALETTE":
+        return [_with_palette(array, page.colormap) for array in arrays], axes + "S"
+    return arrays, axes
+
+
 def _with_palette(array, palette):
     """Indices (..., H, W) as the colours (..., H, W, 3), uint8, of a TIFF's palette (3, N); some have 8 bits, not 16."""
     colours = palette if palette.max() < 256 else palette >> 8
@@ -162,7 +176,8 @@ def _read_picture(stream):
         return imagecodecs.png_decode(content)
     try:
         with PIL.Image.open(io.BytesIO(content)) as picture:
-            frames, printed = getattr(picture, "n_frames", 1), picture.mode == "CMYK"
+            # MPO is a photograph whose other pictures are previews or how bright it is.
+            frames, printed = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1), picture.mode == "CMYK"
     except PIL.UnidentifiedImageError:
         raise ValueError("not a picture of this format") from None
     if frames > 1:
@@ -180,7 +195,7 @@ def _to_pages(array, axes, channels):
 
 
 def read_pixel_size(path):
-    """Edge of a pixel in µm as a TIFF's OME metadata or resolution tags say, or None where they do not say it."""
+    """Edge of a pixel in µm as a TIFF's OME metadata or resolution tags say; None where not, or if it is not square."""
     if Path(path).suffix.lower() not in TIFF_SUFFIXES:
         return None
     with tifffile.TiffFile(path) as file:
@@ -190,22 +205,27 @@ def read_pixel_size(path):
         unit = (file.imagej_metadata or {}).get("unit") or (tags["ResolutionUnit"].value if "ResolutionUnit" in tags else 1)
         if unit not in MICROMETRES or "XResolution" not in tags:
             return None
-        resolution = tags["XResolution"].value  # a fraction; some programs write a number
-    pixels, per = resolution if isinstance(resolution, tuple) else (resolution, 1)
-    return _usable(MICROMETRES[unit] * per / pixels) if pixels else None
+        across = tags["XResolution"].value
+        down = tags["YResolution"].value if "YResolution" in tags else across
+    across, down = (part if isinstance(part, tuple) else (part, 1) for part in (across, down))  # a fraction, or a number
+    return _usable(*(MICROMETRES[unit] * per / pixels if pixels else 0 for pixels, per in (across, down)))
 
 
 def _ome_pixel_size(text):
     try:
         pixels = tifffile.xml2dict(text)["OME"]["Image"]
         pixels = (pixels[0] if isinstance(pixels, list) else pixels)["Pixels"]
-        return _usable(float(pixels["PhysicalSizeX"]) * MICROMETRES[pixels.get("PhysicalSizeXUnit", "µm")])
+        sizes = {axis: float(pixels[f"PhysicalSize{axis}"]) for axis in "XY" if f"PhysicalSize{axis}" in pixels}
+        units = {axis: MICROMETRES[pixels.get(f"PhysicalSize{axis}Unit", "um")] for axis in sizes}
+        across = sizes["X"] * units["X"]
+        return _usable(across, sizes["Y"] * units["Y"] if "Y" in sizes else across)
     except (KeyError, TypeError, ValueError, SyntaxError):  # not stated, or not in a way that this program reads
         return None
 
 
-def _usable(size):
-    return size if 0 < size < COARSEST else None
+def _usable(across, down):
+    """The edge of a pixel, if it can be one: square, and of a microscope's image."""
+    return across if 0 < across < COARSEST and abs(down - across) <= SQUARE * across else None
 
 
 def binary_mask(values, name):

@@ -7,6 +7,7 @@ from pathlib import Path
 from images import IMAGE_SUFFIXES
 
 NOTE = "predict.json"  # in a folder of results, which is never read as images
+LONGEST = 200  # bytes of a name, to which results add theirs, of the 255 that file systems allow
 
 
 def find_images(patterns):
@@ -77,9 +78,13 @@ def name_outputs(paths, known):
 
 
 def _names(path):
-    """a, a_tif, plate_a_tif, plate_a_tif_2, ... for plate/a.tif; .ome goes with the suffix."""
+    """a, a_tif, plate_a_tif, plate_a_tif_2, ... for plate/a.tif; .ome goes with the suffix, and what is too long is cut."""
     stem, whole = path.stem, path.name.replace(".", "_")
     longer = f"{path.resolve().parent.name}_{whole}"
     short = stem[: -len(".ome")] if stem.lower().endswith(".ome") else stem
-    for name in itertools.chain((short, whole, longer), (f"{longer}_{number}" for number in itertools.count(2))):
-        yield name.encode("utf-8", "replace").decode()
+    yield from map(_cut, (short, whole, longer))
+    yield from (f"{_cut(longer)}_{number}" for number in itertools.count(2))
+
+
+def _cut(name):
+    return name.encode("utf-8", "replace")[:LONGEST].decode(errors="ignore")

@@ -98,7 +98,7 @@ def _measure(region, shape, image=None):
         "perimeter": region.perimeter_crofton,
         "major_axis": major,
         "minor_axis": minor,
-        "elongation": major / max(minor, 1.0),
+        "elongation": max(major, 1.0) / max(minor, 1.0),  # those of a single pixel are 0
         "orientation": np.rad2deg(region.orientation) % 180 - 90,
         "solidity": region.solidity,
         "touches_border": top == 0 or left == 0 or bottom == shape[0] or right == shape[1],

@@ -54,7 +54,7 @@ def is_done(folder, name, path):
     if not note.exists():
         return False
     done = read_json(note)
-    return done["state"] == _state(path) and all((folder / file).exists() for file in done["files"])
+    return done["state"] == state(path) and all((folder / file).exists() for file in done["files"])
 
 
 def forget(folder, name):
@@ -73,15 +73,16 @@ def remove(path):
     path.unlink(missing_ok=True)
 
 
-def _state(path):
+def state(path):
     """What changes when a file, or one in a folder, does: sizes added up, and the newest time."""
     states = [file.stat() for file in ([path, *path.rglob("*")] if path.is_dir() else [path])]
     return [sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)]
 
 
-def write(folder, name, path, planes, segmentations, probability=False):
+def write(folder, name, path, planes, segmentations, before, probability=False):
     """Write the files of one image from its pages (pages, H, W, C) and an iterable of their Segmentations.
 
+    ``before``: the ``state`` of its file before it was read; if it has changed since, it is not done.
     <name>_mask.tif and <name>_objects.tif have as many pages as the image, an overlay shows one: <name>_overlay.png, or
     of several pages <name>_overlay_p001.png. Each page is written before the next one is segmented.
     """
@@ -103,32 +104,32 @@ def write(folder, name, path, planes, segmentations, probability=False):
             height, width = found.mask.shape
             images.append({**where, **shown, "height": height, "width": width, **found.quality})
             objects.append(found.measurements.assign(**where))
-    write_rows(folder, name, path, pd.concat(objects), images, [f"{name}_{kind}.tif" for kind in kinds])
+    write_rows(folder, name, before, pd.concat(objects), images, [f"{name}_{kind}.tif" for kind in kinds])
 
 
-def write_rows(folder, name, path, objects, images, files):
+def write_rows(folder, name, before, objects, images, files):
     """Write the rows of an image in the tables, and which files belong to it: last, for then it is done."""
     objects = objects[["name", "page", *(column for column in objects if column not in ("name", "page"))]]
     write_text(folder / ROWS / f"{name}.csv", objects.to_csv(index=False))
     files = [*files, *(row["overlay"] for row in images), f"{ROWS}/{name}.csv"]
-    write_json(folder / ROWS / f"{name}.json", {"state": _state(path), "files": files, "images": images})
+    write_json(folder / ROWS / f"{name}.json", {"state": before, "files": files, "images": images})
 
 
-def pieces_of(folder, name, path):
-    """The folder for what is found of a scan block by block; emptied when the scan has changed since."""
+def pieces_of(folder, name, now):
+    """The folder for what is found of a scan block by block; emptied when its ``state`` has changed to ``now`` since."""
     pieces = folder / PIECES / name
     note = pieces / "state.json"
-    if not note.exists() or read_json(note) != _state(path):
+    if not note.exists() or read_json(note) != now:
         remove(pieces)
-        write_json(note, _state(path))
+        write_json(note, now)
     return pieces
 
 
-def write_scan(folder, name, path, small, objects, row):
+def write_scan(folder, name, path, small, objects, row, before):
     """Write what belongs to a scan beside <name>_objects.zarr, which lies in its folder of pieces and is moved.
 
     ``small``: the image (h, w) and its objects, small enough to look at. ``objects``: their measurements. ``row``: of the
-    table of images.
+    table of images. ``before``: the ``state`` of the scan before it was read.
     """
     overlay = f"{name}_overlay.png"
     with written_whole(folder / overlay) as temporary:
@@ -138,7 +139,7 @@ def write_scan(folder, name, path, small, objects, row):
     os.replace(folder / PIECES / name / "objects.zarr", folder / labels)
     where = {"name": name, "page": 1}
     images = [{**where, "file": as_text(path), "pages": 1, "overlay": overlay, **dict.fromkeys(QUANTITIES), **row}]
-    write_rows(folder, name, path, objects.assign(**where), images, [labels])
+    write_rows(folder, name, before, objects.assign(**where), images, [labels])
     remove(folder / PIECES / name)
 
 
@@ -163,7 +164,9 @@ def finish(folder, settings, card, failed):
     images = pd.DataFrame(images, columns=None if images else [*first, "file"])
     images = images[[*first, *(name for name in images if name not in first)]]
     write_text(folder / "measurements.csv", objects.to_csv(index=False))
-    errors = pd.DataFrame({"name": [Path(file).stem for file in failed], "file": list(failed), "error": list(failed.values())})
+    named = {as_text(path): name for name, path in known_images(folder).items()}
+    names = [named.get(str(Path(file).resolve()), Path(file).stem) for file in failed]
+    errors = pd.DataFrame({"name": names, "file": list(failed), "error": list(failed.values())})
     whole = pd.concat([images.astype(object), errors])  # as objects, because counts beside gaps would become fractions
     write_text(folder / "images.csv", whole.reindex(columns=[*images, "error"]).to_csv(index=False))
     write_text(folder / "report.html", report_page.page(folder, images, objects, settings, card, failed))

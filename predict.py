@@ -21,8 +21,17 @@ from archives import digest
 from files import NotWrittenError
 from images import has_planar_colours, read_pixel_size, read_planes
 
-SETTINGS = ("channel", "pixel_size", "diameter", "views", "invert", "probability")  # that all results of a folder share
-SLICES = "Its three planes were read as the colours of one picture; if they are slices, choose one with --channel."
+SETTINGS = (
+    "channel",
+    "pixel_size",
+    "diameter",
+    "views",
+    "invert",
+    "probability",
+    "engine",
+)  # that all results of a folder share
+SLICES = "Its planes were read as the colours of one picture; if they are slices, choose one with --channel."
+SCAN = "Looked at block by block: not checked for contrast, focus, doubt and stability."
 MODEL = Path(__file__).parent / "weights" / "nuclei.keras"
 
 
@@ -139,8 +148,9 @@ def segment_file(folder, name, path, network, options):
     if inputs.is_scan(path):
         raise ValueError(f"{path}: OME-Zarr is segmented block by block; add --dask.")
     outputs.forget(folder, name)
-    planes = read_planes(path, options.channel)
-    outputs.write(folder, name, path, planes, segment_pages(path, planes, network, options), options.probability)
+    before, planes = outputs.state(path), read_planes(path, options.channel)
+    found = segment_pages(path, planes, network, options)
+    outputs.write(folder, name, path, planes, found, before, options.probability)
 
 
 def segment_large(folder, name, path, network, options, client):
@@ -150,7 +160,8 @@ def segment_large(folder, name, path, network, options, client):
     if options.probability:
         raise ValueError(f"{path}: no probability is written of OME-Zarr; leave --probability out.")
     outputs.forget(folder, name)
-    pieces = outputs.pieces_of(folder, name, path).resolve()
+    before = outputs.state(path)
+    pieces = outputs.pieces_of(folder, name, before).resolve()
     job = scans.Job(str(path.resolve()), options.channel, str(pieces), options.model, options.engine)
     job = job._replace(views=options.views, invert=options.invert)
     job = scans.at_scale(job, scans.find_scale(job, network, options.diameter))
@@ -158,25 +169,27 @@ def segment_large(folder, name, path, network, options, client):
     objects = scans.segment_scan(client, job, pieces / "objects.zarr", size)
     small, row = scans.overview(job, pieces / "objects.zarr", outputs.OVERLAY_SIDE)
     diameter = objects["equivalent_diameter"].median() if len(objects) else None
-    known = {"objects": len(objects), "diameter": diameter, "scale": job.scale, "pixel_size": size, "explanation": ""}
-    outputs.write_scan(folder, name, path, small, objects, row | known)
+    usual = network.card["training_data"].get("object_diameter")
+    known = {"objects": len(objects), "diameter": diameter, "scale": job.scale, "pixel_size": size, "explanation": SCAN}
+    known["diameter_ratio"] = diameter * job.scale / usual["median"] if diameter and usual else None
+    outputs.write_scan(folder, name, path, small, objects, row | known, before)
 
 
 def segment_pages(path, planes, network, options):
     """The Segmentations of the pages (pages, H, W, C) of one file, one after the other: a generator."""
     from segmentation import explain_blank, segment
 
-    size = options.pixel_size or read_pixel_size(path)
-    note = SLICES if options.channel is None and has_planar_colours(path) else ""
-    for plane in planes:
-        shown = {"diameter": options.diameter, "invert": options.invert}
-        try:
+    shown = {"diameter": options.diameter, "invert": options.invert}
+    try:
+        size = options.pixel_size or read_pixel_size(path)
+        note = SLICES if options.channel is None and has_planar_colours(path) else ""
+        for plane in planes:
             found = segment(plane, network, pixel_size=size, views=options.views, **shown)
-        except Exception as error:  # also out of memory, which must not look like a full disk
-            raise ValueError(f"{path}: {str(error) or type(error).__name__}") from error
-        reason = "" if found.quality["objects"] else explain_blank(plane, network, **shown)
-        reason = " ".join(part for part in (reason, note) if part)
-        yield found._replace(quality=found.quality | {"pixel_size": size, "explanation": reason})
+            reason = "" if found.quality["objects"] else explain_blank(plane, network, **shown)
+            reason = " ".join(part for part in (reason, note) if part)
+            yield found._replace(quality=found.quality | {"pixel_size": size, "explanation": reason})
+    except Exception as error:  # also out of memory, which must not look like a full disk
+        raise ValueError(f"{path}: {str(error) or type(error).__name__}") from error
 
 
 def parse_command_line(arguments):

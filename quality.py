@@ -98,7 +98,8 @@ def noise(gray):
 def sharpness(gray):
     """log10 of the share of an image's contrast (H, W) that is finer than 2 px: 0 for single pixels, -6 without any."""
     fine = _deviation(_filtered(gray, lambda part: part - cv2.GaussianBlur(part, (0, 0), 2)))
-    return float(np.log10(max(fine / max(_deviation(_filtered(gray, lambda part: part)), 1e-6), 1e-6)))
+    whole = _deviation(_filtered(gray, lambda part: part))
+    return float(np.log10(max(fine / whole, 1e-6))) if whole else -6.0
 
 
 def _filtered(gray, change):

@@ -69,9 +69,10 @@ def _image(folder, row):
     name = html.escape(row["name"]) + (f", page {row['page']}" if row["pages"] > 1 else "")
     found = f"{row['objects']} objects" if row["objects"] != 1 else "1 object"
     reason = f"<div>{html.escape(row['explanation'])}</div>" if row["explanation"] else ""
+    overlay = folder / row["overlay"]
+    shown = f'<img loading="lazy" alt="{name} with outlines" src="{thumbnail(overlay)}">' if overlay.exists() else "no overlay"
     return (
-        f'<div class="image{" flagged" if marks else ""}"><a href="{quote(row["overlay"])}">'
-        f'<img loading="lazy" alt="{name} with outlines" src="{thumbnail(folder / row["overlay"])}"></a>'
+        f'<div class="image{" flagged" if marks else ""}"><a href="{quote(row["overlay"])}">{shown}</a>'
         f"<div><b>{name}</b></div><div>{found}, {100 * row['foreground_share']:.1f} % of the area</div>"
         f"<div>{''.join(marks)}</div>{reason}</div>"
     )

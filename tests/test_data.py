@@ -43,6 +43,20 @@ def test_a_constant_image_becomes_zeros():
     assert (normalise(image, data.intensity_limits(image)) == 0).all()
 
 
+def test_small_fractions_are_brought_to_the_same_range_as_large_ones():
+    image = np.linspace(1, 2, 400, dtype=np.float32).reshape(20, 20, 1)
+    small = image * np.float32(1e-9)
+    np.testing.assert_allclose(
+        *(normalise(scaled, data.intensity_limits(scaled)) for scaled in (small, image)), rtol=1e-3, atol=1e-3
+    )
+
+
+def test_the_range_of_an_image_with_a_few_bright_pixels_is_theirs():
+    image = np.zeros((100, 100, 1), np.uint8)
+    image[5, 5:9, 0] = 50, 100, 150, 200
+    assert data.intensity_limits(image) == (0, 200)
+
+
 def test_scaling_halves_image_and_mask():
     mask = np.kron([[0, 3], [0, 0]], np.ones((4, 4))).astype(np.uint16)
     half = prepare(Sample("a", mask.astype(np.uint8)[..., None], mask), scale=0.5)

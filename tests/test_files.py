@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from files import read_json, remove_leftovers, write_json, write_text, written_whole
+from files import NotWrittenError, read_json, remove_leftovers, write_json, write_text, written_whole
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
@@ -67,6 +67,18 @@ def test_the_temporary_name_keeps_the_suffix(tmp_path):
         assert temporary.suffix == ".keras"
         assert temporary.parent == tmp_path
         temporary.write_text("")
+
+
+def test_names_as_long_as_file_systems_have_them_can_be_written(tmp_path):
+    path = tmp_path / f"{'細' * 83}.txt"  # 253 bytes
+    write_text(path, "all of it")
+    assert path.read_text() == "all of it"
+
+
+def test_a_nested_failure_is_told_once(tmp_path):
+    with pytest.raises(NotWrittenError) as failure, written_whole(tmp_path / "outer"), written_whole(tmp_path / "inner"):
+        raise OSError("the disk is full")
+    assert str(failure.value).count("could not be written") == 1 and "inner" in str(failure.value)
 
 
 def test_json_comes_back_and_broken_json_is_named(tmp_path):

@@ -10,7 +10,16 @@ import pytest
 import tifffile
 
 import images
-from images import as_image, binary_mask, read_image, read_pixel_size, read_planes, read_stack, to_channels
+from images import (
+    as_image,
+    binary_mask,
+    has_planar_colours,
+    read_image,
+    read_pixel_size,
+    read_planes,
+    read_stack,
+    to_channels,
+)
 
 RGBA = np.array([[[255, 0, 0, 255], [10, 10, 10, 255]]], np.uint8)
 
@@ -117,7 +126,14 @@ def test_pages_of_different_sizes(tmp_path):
 
 @pytest.mark.parametrize(
     ("resolution", "unit", "expected"),
-    [((52631.6, 52631.6), "CENTIMETER", 0.19), ((50800, 50800), "INCH", 0.5), ((72, 72), "INCH", None), ((5, 5), "NONE", None)],
+    [
+        ((52631.6, 52631.6), "CENTIMETER", 0.19),
+        ((50800, 50800), "INCH", 0.5),
+        ((72, 72), "INCH", None),
+        ((1200, 1200), "INCH", None),
+        ((5, 5), "NONE", None),
+        ((20000, 10000), "CENTIMETER", None),
+    ],
 )
 def test_the_pixel_size_that_a_tiff_states(tmp_path, resolution, unit, expected):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 6), np.uint8), resolution=resolution, resolutionunit=unit)
@@ -281,6 +297,39 @@ def test_a_palette_gives_its_colours(tmp_path):
         palette[:, 7] = 10 * bits, 20 * bits, 30 * bits
         tifffile.imwrite(tmp_path / "a.tif", np.full((4, 5), 7, np.uint8), photometric="palette", colormap=palette)
         assert read_planes(tmp_path / "a.tif")[0, 0, 0].tolist() == [10, 20, 30]
+
+
+def test_a_palette_of_imagej_only_shows_the_values(tmp_path):
+    palette = np.zeros((3, 256), np.uint16)
+    palette[2] = np.arange(256) * 257  # blue
+    image = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="palette", colormap=palette, description="ImageJ=1.54f\n")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), image)
+
+
+def test_high_values_that_are_dark_become_bright_ones_except_those_of_imagej(tmp_path):
+    image = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    for description, expected in (("", 255 - image), ("ImageJ=1.54f\n", image)):
+        tifffile.imwrite(tmp_path / "a.tif", image, photometric="miniswhite", description=description, metadata=None)
+        np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), expected)
+
+
+def test_colours_other_than_rgb_are_read_in_jpeg_only(tmp_path):
+    PIL.Image.new("RGB", (40, 30), (200, 100, 50)).convert("YCbCr").save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match="a.tif: its colours are YCBCR, which this program does not read; save it as RGB"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_of_a_photograph_with_a_preview_the_photograph_is_read(tmp_path):
+    pictures = [PIL.Image.new("RGB", size, (200, 100, 50)) for size in ((40, 30), (4, 3))]
+    pictures[0].save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=pictures[1:])
+    assert read_image(tmp_path / "a.jpg").shape == (30, 40, 3)
+
+
+def test_slices_that_look_like_colours(tmp_path):
+    for pages, options, expected in ((3, {}, True), (4, {}, True), (5, {}, False), (3, {"metadata": {"axes": "ZYX"}}, False)):
+        tifffile.imwrite(tmp_path / "a.tif", np.zeros((pages, 40, 50), np.uint16), **options)
+        assert has_planar_colours(tmp_path / "a.tif") == expected, (pages, options)
 
 
 def test_pictures_that_pillow_would_change(tmp_path):

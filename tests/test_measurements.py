@@ -37,6 +37,12 @@ def test_the_calipers_of_a_rectangle():
     assert feret(np.array([[0, 0], [0, 4], [3, 0], [3, 4], [1, 1]])) == (3.0, 5.0)
 
 
+def test_a_single_pixel_is_not_elongated():
+    labels = np.zeros((9, 9), int)
+    labels[4, 4] = 1
+    assert measure_objects(labels).iloc[0]["elongation"] == 1
+
+
 def test_micrometres():
     row = measure_objects(drawn(80, 40, 0), pixel_size=0.5).iloc[0]
     assert row["feret_max_um"] == row["feret_max"] / 2 and row["area_um2"] == row["area"] / 4

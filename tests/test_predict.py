@@ -11,6 +11,7 @@ import tifffile
 from drawn import squares
 
 import inputs
+import outputs
 import predict
 from files import read_json
 
@@ -136,6 +137,12 @@ def test_names_stay_apart(tmp_path):
     assert len({name.lower() for name in names}) == len(names)
 
 
+def test_long_names_are_cut_and_stay_apart(tmp_path):
+    paths = [tmp_path / f"{folder}/{'核' * 80}.tif" for folder in "abcd"]
+    names = inputs.name_outputs(paths, {})
+    assert len(names) == 4 and max(len(f"{name}_probability.tif".encode()) for name in names) < 255
+
+
 def test_results_are_never_read_as_images(folder, network, tmp_path):
     output = folder / "results"
     assert run(folder, "-o", output, "--model", network) == 0
@@ -176,7 +183,7 @@ def test_a_mistyped_model_leaves_no_folder(folder, network, tmp_path):
     assert run(folder, "-o", tmp_path / "results", "--model", network) == 0
 
 
-@pytest.mark.parametrize("name", ["caf\udce9.png", "a#1%2?.png", "<b>&.png"])
+@pytest.mark.parametrize("name", ["caf\udce9.png", "a#1%2?.png", "<b>&.png", f"{'核' * 83}.png"])
 def test_odd_names(network, tmp_path, name):
     try:
         iio.imwrite(tmp_path / name, squares())
@@ -196,7 +203,7 @@ def test_what_is_left_out_or_may_be_misread_is_said(folder, network, tmp_path, c
     assert run(folder, "-o", output, "--model", network) == 0
     assert f"Left out: 1 images in subfolders of {folder}" in capsys.readouterr().out
     images = pd.read_csv(output / "images.csv", index_col="name")
-    assert "three planes were read as the colours of one picture" in images["explanation"]["slices"]
+    assert "Its planes were read as the colours of one picture" in images["explanation"]["slices"]
     assert "planes" not in str(images["explanation"]["gray"])
 
 
@@ -261,6 +268,28 @@ def test_what_was_deleted_is_made_again(folder, network, tmp_path):
     assert (output / "gray_mask.tif").exists() and (output / "gray_overlay.png").exists()
 
 
+def test_an_overlay_that_was_deleted_does_not_stop_a_command_on_other_images(folder, network, tmp_path):
+    output = tmp_path / "results"
+    run(folder / "gray.png", "-o", output, "--model", network)
+    (output / "gray_overlay.png").unlink()
+    assert run(folder / "colour.jpg", "-o", output, "--model", network, "--resume") == 0
+    assert "no overlay" in (output / "report.html").read_text("utf-8")
+
+
+def test_an_image_that_changes_while_it_is_segmented_is_not_done(folder, network, tmp_path, monkeypatch):
+    import segmentation
+
+    real, output, image = segmentation.segment, tmp_path / "results", folder / "gray.png"
+
+    def slowly(*given, **named):
+        iio.imwrite(image, squares()[::-1])
+        return real(*given, **named)
+
+    monkeypatch.setattr(segmentation, "segment", slowly)
+    run(image, "-o", output, "--model", network)
+    assert (output / "gray_mask.tif").exists() and not outputs.is_done(output, "gray", image)
+
+
 def test_an_image_that_has_become_unreadable_leaves_the_tables(folder, network, tmp_path):
     output = tmp_path / "results"
     stack = folder / "changing.tif"
@@ -290,6 +319,25 @@ def test_what_fails_during_the_segmentation_of_one_image_stops_no_other(folder, 
     assert run(*paths, "-o", tmp_path / "results", "--model", network) == 1
     assert "a_first.png: out of memory" in capsys.readouterr().err
     assert (tmp_path / "results" / "gray_mask.tif").exists()
+
+
+def test_what_fails_around_the_segmentation_of_one_image_stops_no_other(folder, network, tmp_path, monkeypatch, capsys):
+    def unreachable(path):
+        raise OSError("the network share is gone")
+
+    monkeypatch.setattr(predict, "has_planar_colours", unreachable)
+    assert run(folder / "gray.png", folder / "colour.jpg", "-o", tmp_path / "results", "--model", network) == 1
+    told = capsys.readouterr().err
+    assert "gray.png: the network share is gone" in told and "colour.jpg: the network share is gone" in told
+
+
+def test_a_failure_has_the_name_of_its_own_image(folder, network, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "gray.png").write_bytes(b"no picture")
+    run(folder / "gray.png", other / "gray.png", "-o", tmp_path / "results", "--model", network)
+    images = pd.read_csv(tmp_path / "results" / "images.csv", index_col="name")
+    assert "gray.png: unreadable" in images.loc["gray_png", "error"] and pd.isna(images.loc["gray", "error"])
 
 
 def test_a_broken_file_with_an_odd_name_is_reported(folder, network, tmp_path):

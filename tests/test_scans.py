@@ -152,6 +152,8 @@ def test_a_folder_with_a_scan_and_a_broken_file_on_workers_elsewhere(network, tm
     assert labels.max() == truth.max() == tifffile.imread(results / "small_objects.tif").max()
     table = pd.read_csv(results / "measurements.csv")
     assert table.groupby("name").size().to_dict() == {"slide": 12, "small": 12}
+    slide = pd.read_csv(results / "images.csv").set_index("name").loc["slide"]
+    assert 0.5 < slide["diameter_ratio"] < 2 and "not checked for contrast" in slide["explanation"]
     assert (results / "slide_overlay.png").exists() and not list((results / "pieces").iterdir())
     assert "slide" in (results / "report.html").read_text(encoding="utf-8")
     (images / "broken.tif").unlink()
@@ -164,7 +166,8 @@ def test_a_command_that_was_killed_after_it_had_moved_the_labels_is_done_again(t
     for place in (tmp_path / "slide_objects.zarr", tmp_path / "pieces" / "slide" / "objects.zarr"):
         place.mkdir(parents=True)
         (place / place.parent.name).touch()
-    outputs.write_scan(tmp_path, "slide", scan, (np.zeros((8, 8)), np.eye(8, dtype=int)), table, {"objects": 1})
+    shown = (np.zeros((8, 8)), np.eye(8, dtype=int))
+    outputs.write_scan(tmp_path, "slide", scan, shown, table, {"objects": 1}, outputs.state(scan))
     assert (tmp_path / "slide_objects.zarr" / "slide").exists() and outputs.is_done(tmp_path, "slide", scan)
 
 
@@ -176,9 +179,9 @@ def test_a_scan_needs_dask(network, tmp_path, capsys):
 
 def test_a_scan_that_changed_is_begun_anew(tmp_path):
     scan = written(tmp_path / "slide.zarr", nuclei()[0])
-    pieces = outputs.pieces_of(tmp_path, "slide", scan)
+    pieces = outputs.pieces_of(tmp_path, "slide", outputs.state(scan))
     (pieces / "000000.npy").touch()
-    assert outputs.pieces_of(tmp_path, "slide", scan) == pieces and (pieces / "000000.npy").exists()
+    assert outputs.pieces_of(tmp_path, "slide", outputs.state(scan)) == pieces and (pieces / "000000.npy").exists()
     inside = next(file for file in scan.rglob("*") if file.is_file() and file.parent != scan)
     inside.write_bytes(inside.read_bytes()[::-1])  # as large as before
-    assert outputs.pieces_of(tmp_path, "slide", scan) == pieces and not (pieces / "000000.npy").exists()
+    assert outputs.pieces_of(tmp_path, "slide", outputs.state(scan)) == pieces and not (pieces / "000000.npy").exists()
