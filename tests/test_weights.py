@@ -59,6 +59,9 @@ def test_the_worth_of_a_flag_is_counted():
     assert worth.loc["unstable", ["images", "with Dice below 0.8"]].tolist() == [2, 1]
     assert worth.loc["unstable", "mean Dice of these"] == pytest.approx(0.7)
     assert worth.loc["unstable", "of the others"] == pytest.approx(0.95)
+    assert worth.loc["unstable", "limit from"] == "guess" and pd.isna(worth.loc["any flag", "limit from"])
+    fitted = make.worth_of_flags(rows, quality.LIMITS | {"unstable": 0.45}).set_index("flag").loc["unstable"]
+    assert fitted["limit from"] == "choose set" and fitted["images"] == 1
     assert worth.loc["any flag", "images"] == 2 and worth.loc["blurred", "images"] == 0
     assert np.isnan(float(worth.loc["blurred", "mean Dice of these"] or np.nan))
 

@@ -124,6 +124,7 @@ def worth_of_flags(table, limits):
             {
                 "flag": name,
                 "limit": limits.get(name),
+                "limit from": None if name not in limits else "guess" if limits[name] == quality.LIMITS[name] else "choose set",
                 "images": int(flagged.sum()),
                 f"with Dice below {BAD}": int((table.loc[flagged, "dice"] < BAD).sum()),
                 "mean Dice of these": float(table.loc[flagged, "dice"].mean()) if flagged.any() else None,
@@ -152,8 +153,9 @@ def readable(options, card, worth, change):
         markdown(pd.DataFrame(scores["clusters"])), "",
         f"The weights are rounded to float16, which changes the Dice of an image by {change:.4f} at most (choose and report "
         f"set, {DEFAULT_VIEWS} views).", "",
-        "What the flags of `predict.py` are worth: limits fitted on the choose set, images of the report set counted, as "
-        f"`predict.py` segments them ({DEFAULT_VIEWS} views):", "", markdown(worth), "",
+        "What the flags of `predict.py` are worth: images of the report set counted, as `predict.py` segments them "
+        f"({DEFAULT_VIEWS} views). A limit is fitted where it tells bad images of the choose set from good ones; the others "
+        "are guesses, of which these images say nothing where none is marked.", "", markdown(worth), "",
     ]  # fmt: skip
 
 
