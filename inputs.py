@@ -34,8 +34,9 @@ def find_images(patterns):
         deeper = "".join(
             f" Those in subfolders are given as '{folder}/**/*', in quotation marks." for folder in in_subfolders(patterns)
         )
-        known = ", ".join(IMAGE_SUFFIXES)
-        raise ValueError(f"{', '.join(patterns)}: no image here; this program reads {known} and .zarr.{deeper}")
+        known, made = ", ".join(IMAGE_SUFFIXES), sum(is_image(path) and _is_result(path) for path in paths)
+        results = f" Left out: {made} below a folder of results (with {NOTE}), where no images are looked for." if made else ""
+        raise ValueError(f"{', '.join(patterns)}: no image here; this program reads {known} and .zarr.{deeper}{results}")
     return list(images.values())
 
 
