@@ -21,15 +21,7 @@ from archives import digest
 from files import NotWrittenError
 from images import has_planar_colours, read_pixel_size, read_planes
 
-SETTINGS = (
-    "channel",
-    "pixel_size",
-    "diameter",
-    "views",
-    "invert",
-    "probability",
-    "engine",
-)  # that all results of a folder share
+SETTINGS = ("channel", "pixel_size", "diameter", "views", "invert", "probability", "engine")  # the same for a whole folder
 SLICES = "Its planes were read as the colours of one picture; if they are slices, choose one with --channel."
 SCAN = "Looked at block by block: not checked for contrast, focus, doubt and stability."
 MODEL = Path(__file__).parent / "weights" / "nuclei.keras"
