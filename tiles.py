@@ -77,12 +77,13 @@ def _rise(distance, shared, margin, blend):
     raise ValueError(f"blend is {blend!r}, expected 'linear' or 'gaussian'.")
 
 
-def predict_tiled(predict, image, *, tile, overlap, margin, multiple, blend="linear", batch_size=1):
+def predict_tiled(predict, image, *, tile, overlap, margin, multiple, blend="linear"):
     """Apply ``predict`` to overlapping tiles of an image and blend the results.
 
-    ``image``: (H, W, C), any H and W. ``predict``: (N, h, w, C) -> (N, h, w, K), h and w multiples of
+    ``image``: (H, W, C), any H and W. ``predict``: (1, h, w, C) -> (1, h, w, K), h and w multiples of
     ``multiple``. An image that fits into one tile is predicted at once. ``margin``: px at a tile's border that are
-    not used. Returns float32 (H, W, K). Memory beyond a padded image and its result: ``batch_size`` tiles.
+    not used. Returns float32 (H, W, K). Memory beyond a padded image and its result: one tile, for a large tile keeps
+    every core busy, and batches of them are not faster (benchmarks/README.md).
     """
     height, width = image.shape[:2]
     padded = [round_up(side, multiple) for side in (height, width)]
@@ -96,12 +97,10 @@ def predict_tiled(predict, image, *, tile, overlap, margin, multiple, blend="lin
     result = None
     places = list(itertools.product(rows, columns))
     bar = {"desc": "Tiles", "leave": False, "disable": None if len(places) >= MANY else True}
-    for first in tqdm(range(0, len(places), batch_size), **bar):
-        chunk = places[first : first + batch_size]
-        batch = np.stack([image[y : y + sides[0], x : x + sides[1]] for (y, _), (x, _) in chunk])
-        predicted = np.asarray(predict(batch))
+    for (y, down), (x, across) in tqdm(places, **bar):
+        part = slice(y, y + sides[0]), slice(x, x + sides[1])
+        predicted = np.asarray(predict(image[part][None]))[0]
         if result is None:
             result = np.zeros((*padded, predicted.shape[-1]), np.float32)
-        for ((y, down), (x, across)), probability in zip(chunk, predicted, strict=True):
-            result[y : y + sides[0], x : x + sides[1]] += down[:, None, None] * across[:, None] * probability
+        result[part] += down[:, None, None] * across[:, None] * predicted
     return result[:height, :width]

@@ -43,9 +43,7 @@ def test_impossible_tiles_are_refused():
 @pytest.mark.parametrize("blend", ["linear", "gaussian"])
 def test_cutting_and_blending_back_is_the_identity(shape, blend):
     image = np.random.default_rng(0).random(shape, dtype=np.float32)
-    back = tiles.predict_tiled(
-        lambda batch: batch, image, tile=64, overlap=32, margin=12, multiple=16, blend=blend, batch_size=3
-    )
+    back = tiles.predict_tiled(lambda batch: batch, image, tile=64, overlap=32, margin=12, multiple=16, blend=blend)
     assert back.dtype == np.float32
     np.testing.assert_allclose(back, image, atol=1e-6)
 
