@@ -205,7 +205,7 @@ def parse_command_line(arguments):
         "image by; auto: from a first look at its middle; none: no scaling (default: %(default)s)")  # fmt: skip
     add("--pixel-size", type=_positive, metavar="UM", help="µm per px (default: what TIFF files say)")
     add("--views", type=int, default=2, choices=range(1, 9), metavar="N", help="turned and mirrored views whose mean is "
-        "taken, 1 to 8; each costs time (default: %(default)s)")  # fmt: skip
+        "taken, 1 to 8; each costs time for a little more precision, benchmarks/README.md (default: %(default)s)")  # fmt: skip
     add("--probability", action="store_true", help="also write <name>_probability.tif (float32, 0 to 1)")
     add("--engine", choices=("keras", "openvino"), default="keras", help="what computes the network; openvino, on CPUs, is a "
         "little faster (benchmarks/README.md) and needs pip install --no-deps openvino (default: %(default)s)")  # fmt: skip

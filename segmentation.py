@@ -24,7 +24,7 @@ from objects import Separation, candidates, divide
 from prediction import openvino_function, predict_function, predict_views, remembering, resize
 from quality import LIMITS, flags, measure_quality
 
-DEFAULT_VIEWS = 2  # of an image, whose mean is taken; 8 are four times the work (Dice: README.md, of 2: weights/nuclei.md)
+DEFAULT_VIEWS = 2  # of an image, whose mean is taken; 8 are four times the work (what they bring: benchmarks/README.md)
 SCALES = (0.125, 8)  # by which images are scaled at most
 LOOKED_AT = 1024  # px in height and width that are looked at to find the scale, or why nothing is found
 LOOKS, NEAR = 3, 1.2  # at most, for the scale; a factor that is near enough

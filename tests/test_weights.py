@@ -72,6 +72,7 @@ def test_a_shipped_network_is_small_and_has_its_card(path):
     card, text = read_json(path.with_suffix(".json")), path.with_suffix(".md").read_text()
     assert card["training_data"]["licence"] == "CC0" and not card["training_data"]["simulated"]
     assert card["not_for"] in text and f"{card['scores']['dice']['mean']:.3f}" in text
+    assert all(f"{card['scores_as_predicted'][name]:.3f}" in text for name in make.SCORES)
     assert set(card["quality_limits"]) == set(quality.LIMITS) and len(card["flags"]) == len(quality.RULES) + 1
     assert all(np.isfinite(row["dice_low"]) for row in card["scores"]["clusters"])
     assert not re.search(ABSOLUTE, path.with_suffix(".json").read_text() + text)
