@@ -2,7 +2,7 @@
 
 import logging
 import os
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,7 +11,8 @@ from files import NotWrittenError
 
 LOCAL = "local"
 PATIENCE = 15  # s, for a scheduler to answer
-OF_ONE_CORE = {  # in the environment of a worker, which would else take all cores and the GPU
+WORKER_BYTES = 3 * 2**30  # of a worker with its network and a block of a scan (benchmarks/scaling.py)
+OF_ONE_CORE = {  # in the environment of a worker that does not say otherwise, which would take all cores and the GPU
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -20,19 +21,53 @@ OF_ONE_CORE = {  # in the environment of a worker, which would else take all cor
 
 
 def connect(address):
-    """A client of the Dask scheduler at ``address``, or of processes on this machine for "local", one for every core.
+    """A client of the Dask scheduler at ``address``, or of processes on this machine, so many, or for "local" what it bears.
 
     Scheduler and workers elsewhere are started in the folder of this program, whose modules they need (``python -m dask
-    scheduler``, ``python -m dask worker ADDRESS --nthreads 1``), and see the same files under the same paths. Raises
-    ValueError when Dask is missing, when no scheduler answers, and when it has no worker.
+    scheduler``, ``python -m dask worker ADDRESS --nworkers -1 --nthreads 1``), and see the same files under the same paths.
+    Raises ValueError when Dask is missing, when no scheduler answers, and when it has no worker.
     """
     try:
+        import dask
         from distributed import Client
     except ImportError as error:
         raise ValueError("--dask: Dask is not installed; pip install -r requirements-cluster.txt") from error
-    if address == LOCAL:
-        os.environ |= OF_ONE_CORE  # the workers inherit it
-        return Client(threads_per_worker=1, dashboard_address=None)
+    if address == LOCAL or address.isdigit():
+        count = max(1, int(address)) if address.isdigit() else workers_here()
+        # A worker that holds too much pauses, by default; what TensorFlow holds it never gives back, so it would for ever.
+        with dask.config.set({"distributed.worker.memory.pause": False}):
+            client = Client(n_workers=count, threads_per_worker=1, dashboard_address=None)
+    else:
+        client = _connect_to(address)
+    client.register_plugin(_worker_plugin())
+    return client
+
+
+def workers_here():
+    """How many workers this machine bears, each with one core and enough memory; at least one."""
+    import dask.system
+    import distributed.system
+
+    return max(1, min(dask.system.CPU_COUNT, distributed.system.MEMORY_LIMIT // WORKER_BYTES))
+
+
+def _worker_plugin():
+    from distributed import WorkerPlugin
+
+    class OneCore(WorkerPlugin):
+        """Sets the environment of a worker before it imports TensorFlow, also of one that joins later."""
+
+        def setup(self, worker):
+            for name, value in OF_ONE_CORE.items():
+                os.environ.setdefault(name, value)
+
+    return OneCore()
+
+
+def _connect_to(address):
+    """A client of the scheduler at an address."""
+    from distributed import Client
+
     try:
         client = Client(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:
@@ -43,14 +78,19 @@ def connect(address):
         client.close()
         raise ValueError(
             f"--dask {address}: the scheduler has no worker; start some, in the folder of this program: "
-            f"python -m dask worker {address} --nthreads 1"
+            f"python -m dask worker {address} --nworkers -1 --nthreads 1"
         ) from error
     return client
 
 
-@cache
 def open_once(model, engine="keras"):
-    """The network of a file, opened once by every worker."""
+    """The network of a file, opened once by every worker, and again when the file or its model card has changed."""
+    files = Path(model), Path(model).with_suffix(".json")
+    return _open(model, engine, tuple(file.stat().st_mtime_ns for file in files if file.exists()))
+
+
+@lru_cache(maxsize=1)
+def _open(model, engine, _times):
     from segmentation import open_network
 
     return open_network(Path(model), engine)
@@ -65,13 +105,17 @@ def run(client, function, items, description, unit):
     from distributed import KilledWorker, as_completed
 
     futures = {client.submit(function, *item, pure=False): item for item in items}
-    for future in tqdm(as_completed(futures), desc=description, unit=unit, total=len(futures), disable=None):
-        if future.cancelled():
-            logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # tells how it fails to find it again
-            raise ConnectionError("--dask: the scheduler is gone; start it again, then go on with --resume.")
-        item, error = futures.pop(future), future.exception()
-        if isinstance(error, NotWrittenError):
-            raise error
-        if isinstance(error, KilledWorker):
-            error = MemoryError("several workers died of it, for want of memory? Try fewer of them on a machine.")
-        yield item, error or future.result()
+    try:
+        for future in tqdm(as_completed(futures), desc=description, unit=unit, total=len(futures), disable=None):
+            if future.cancelled():
+                logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # tells how it fails to find it again
+                raise ConnectionError("--dask: the scheduler is gone; start it again, then go on with --resume.")
+            item, error = futures.pop(future), future.exception()
+            if isinstance(error, NotWrittenError):
+                raise error
+            if isinstance(error, KilledWorker):
+                error = MemoryError("several workers died of it, for want of memory? Try fewer of them on a machine: --dask 1.")
+            yield item, error or future.result()
+    finally:
+        if futures:  # which nobody waits for any more
+            client.cancel(list(futures))

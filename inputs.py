@@ -53,8 +53,9 @@ def is_image(path):
 
 
 def is_scan(path):
-    """Whether a path is a folder of OME-Zarr, by its suffix, which may be larger than memory."""
-    return path.suffix.lower() == ".zarr" and not path.name.startswith(".") and path.is_dir()
+    """Whether a path is a folder of OME-Zarr, by its suffix, or an image of several in one; it may be larger than memory."""
+    folder = path.parent if path.name.isdigit() else path
+    return folder.suffix.lower() == ".zarr" and not folder.name.startswith(".") and path.is_dir()
 
 
 def _is_result(path):

@@ -116,7 +116,10 @@ def write_rows(folder, name, before, objects, images, files):
 
 
 def pieces_of(folder, name, now):
-    """The folder for what is found of a scan block by block; emptied when its ``state`` has changed to ``now`` since."""
+    """The folder for what is found of a scan block by block; emptied when it belongs to something else than ``now``.
+
+    ``now``: a list of numbers, the ``state`` of the scan and how it is cut and shown to the network.
+    """
     pieces = folder / PIECES / name
     note = pieces / "state.json"
     if not note.exists() or read_json(note) != now:

@@ -153,10 +153,10 @@ def segment_large(folder, name, path, network, options, client):
         raise ValueError(f"{path}: no probability is written of OME-Zarr; leave --probability out.")
     outputs.forget(folder, name)
     before = outputs.state(path)
-    pieces = outputs.pieces_of(folder, name, before).resolve()
-    job = scans.Job(str(path.resolve()), options.channel, str(pieces), options.model, options.engine)
-    job = job._replace(views=options.views, invert=options.invert)
-    job = scans.at_scale(job, scans.find_scale(job, network, options.diameter))
+    job = scans.Job(str(path.resolve()), options.channel, "", options.model, options.engine)
+    job = scans.looked_at(job._replace(views=options.views, invert=options.invert), network, options.diameter)
+    pieces = outputs.pieces_of(folder, name, [*before, job.scale, job.side, job.overlap, *job.limits]).resolve()
+    job = job._replace(pieces=str(pieces))
     size = options.pixel_size or scans.open_scan(path, options.channel)[1]
     objects = scans.segment_scan(client, job, pieces / "objects.zarr", size)
     small, row = scans.overview(job, pieces / "objects.zarr", outputs.OVERLAY_SIDE)
@@ -210,7 +210,8 @@ def parse_command_line(arguments):
     add("--engine", choices=("keras", "openvino"), default="keras", help="what computes the network; openvino, on CPUs, is a "
         "little faster (benchmarks/README.md) and needs pip install --no-deps openvino (default: %(default)s)")  # fmt: skip
     add("--dask", nargs="?", const="local", metavar="ADDRESS", help="spread the work over the workers of a Dask cluster, or "
-        "without an address over the cores of this machine; also reads OME-Zarr, which may be larger than memory")  # fmt: skip
+        "without an address over processes of this machine, as many as cores and memory allow, or a number of them; also reads "
+        "OME-Zarr, which may be larger than memory")  # fmt: skip
     add("--resume", action="store_true", help="go on in a folder that holds results of the same command")
     return parser.parse_args(arguments)
 

@@ -3,6 +3,7 @@
 A worker holds one block at a time. What it found there is written whole: a command that was killed goes on.
 """
 
+import contextlib
 import itertools
 from pathlib import Path
 from typing import NamedTuple
@@ -27,10 +28,13 @@ from files import written_whole
 from images import as_image
 from measurements import measure_objects
 from tiles import round_up
+from unet import reach
 
 SIDE, OVERLAP = 3072, 1024  # px of a block, and what the windows of neighbours share
 CHUNK = 1024  # px of the chunks that are written
-LOOKED_AT = 16  # blocks whose intensities stand for all
+STEP = 64  # px, about, of whose multiples blocks are made
+PATCHES, PATCH = 16, 256  # along each side, and px: what is looked at of a scan before it is segmented
+DULL = 0.5  # of the greatest contrast: a middle with less is not looked at
 MICROMETRES = {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3}
 
 
@@ -43,6 +47,7 @@ class Job(NamedTuple):
     model: str
     engine: str = "keras"
     scale: float = 1.0
+    multiple: int = 1
     views: int = segmentation.DEFAULT_VIEWS
     invert: bool = False
     limits: tuple | None = None
@@ -65,10 +70,15 @@ class Job(NamedTuple):
 def open_scan(path, channel=None):
     """The largest resolution of an OME-Zarr image: (dask array (H, W), µm per px or None).
 
-    Raises ValueError that names the folder for what is no such image, a volume, a film, and a channel that is not there.
+    Raises ValueError that names the folder for what is no such image, or several, a volume, a film, and a channel that is not
+    there.
     """
-    place = parse_url(path)
-    nodes = [] if place is None else [node for node in Reader(place)() if node.load(Multiscales)]
+    nodes = _images_in(path)
+    if not nodes:  # bioformats2raw puts the images of a file into 0, 1, ...
+        series = [found for folder in sorted(Path(path).glob("[0-9]*")) if (found := _images_in(folder))]
+        if len(series) > 1:
+            raise ValueError(f"{path}: holds {len(series)} images; name one, as {Path(path) / '0'}.")
+        nodes = series[0] if series else []
     if not nodes:
         raise ValueError(f"{path}: no image in it; expected OME-Zarr with multiscales.")
     axes, array = nodes[0].metadata["axes"], nodes[0].data[0]
@@ -90,37 +100,73 @@ def open_scan(path, channel=None):
     return plane, steps[names.index("x")] * unit if unit and steps else None
 
 
+def _images_in(path):
+    place = parse_url(path)
+    return [] if place is None else [node for node in Reader(place)() if node.load(Multiscales)]
+
+
 def segment_scan(client, job, target, pixel_size=None):
     """Number the objects of a scan, as OME-Zarr at ``target``, and measure them: DataFrame as of ``measure_objects``.
 
     One row per object; one wider than half of the job's overlap may be measured in part. Raises what a worker raised.
     """
     scan, blocks = job.scan(), job.blocks()
-    job, pairs = job._replace(limits=find_limits(scan)), stitching.neighbours(*stitching.grid(scan.shape, job.side))
+    pairs = stitching.neighbours(*stitching.grid(scan.shape, job.side))
     found = _results(cluster.run(client, label_block, [(job, n) for n in range(len(blocks))], "Segmenting", "block"))
     same = _results(cluster.run(client, compare_blocks, [(job, *pair) for pair in pairs], "Joining", "pair"))
     names = join(found, same)
     write_labels(job, scan.shape, names, target, pixel_size)
     rest = [(job, n, labels, str(target), pixel_size) for n, labels in enumerate(shares(found, names))]
-    tables = _results(cluster.run(client, measure_block, rest, "Measuring", "block"))
-    return pd.concat(tables.values(), ignore_index=True)
+    tables = list(_results(cluster.run(client, measure_block, rest, "Measuring", "block")).values())
+    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)  # empty ones have no dtypes
 
 
 def _results(finished):
     """{what stands behind the job in an item: result}, in the order of these; raises the first exception."""
     results = {}
-    for (_, *where), result in finished:
-        if isinstance(result, Exception):
-            raise result
-        results[tuple(part for part in where if isinstance(part, int))] = result
+    with contextlib.closing(finished):  # after an exception the workers need not do the rest
+        for (_, *where), result in finished:
+            if isinstance(result, Exception):
+                raise result
+            results[tuple(part for part in where if isinstance(part, int))] = result
     return dict(sorted(results.items()))
 
 
-def find_scale(job, network, diameter):
-    """``segmentation.find_scale`` by the middle of a scan."""
+def looked_at(job, network, diameter):
+    """A job with the intensities that the network sees as 0 and 1, and the scale that ``segmentation.find_scale`` finds.
+
+    Intensities are those of patches all over the scan. The scale is found in its middle, or where the patch of the greatest
+    contrast is, when the middle is dull: a slide may have its tissue elsewhere.
+    """
     scan = job.scan()
-    middle = tuple(slice(max(0, (side - job.side) // 2), (side + job.side) // 2) for side in scan.shape)
-    return segmentation.find_scale(_sample(job, scan[middle].compute()), network, diameter)
+    places = _patches(scan.shape)
+    patches = dask.compute(*(scan[place] for place in places))
+    job = job._replace(limits=intensity_limits(np.concatenate([patch.ravel() for patch in patches])))
+    contrasts = [float(patch.std()) for patch in patches]
+    middle = tuple(slice(side // 2, side // 2 + 1) for side in scan.shape)
+    if scan[_around(middle, scan.shape, PATCH)].compute().std() < DULL * max(contrasts):
+        middle = places[int(np.argmax(contrasts))]
+    image = scan[_around(middle, scan.shape, job.side)].compute()
+    return at_scale(job, segmentation.find_scale(_sample(job, image), network, diameter, job.limits), network.config)
+
+
+def _patches(shape):
+    """Places (two slices each) of patches all over an image of ``shape``, one somewhere in each field of a grid: list."""
+    sides = [round_up(length, PATCHES) // PATCHES for length in shape]
+    places = itertools.product(*(range(0, length, side) for length, side in zip(shape, sides, strict=True)))
+    chance = np.random.default_rng(0)  # a regular grid may meet the glass between the cores of a tissue array only
+    found = []
+    for place in places:
+        starts = [start + chance.integers(max(1, side - PATCH + 1)) for start, side in zip(place, sides, strict=True)]
+        found.append(tuple(slice(start, start + min(side, PATCH)) for start, side in zip(starts, sides, strict=True)))
+    return [place for place in found if all(part.start < length for part, length in zip(place, shape, strict=True))]
+
+
+def _around(place, shape, side):
+    """A place (two slices) of at most ``side`` px around the middle of another one, in an image of ``shape``."""
+    middles = [(part.start + part.stop) // 2 for part in place]
+    starts = [max(0, min(middle - side // 2, length - side)) for middle, length in zip(middles, shape, strict=True)]
+    return tuple(slice(start, min(start + side, length)) for start, length in zip(starts, shape, strict=True))
 
 
 def overview(job, labels, side):
@@ -137,17 +183,21 @@ def _sample(job, image):
     return Sample(job.source, as_image(image, job.source), np.zeros(image.shape, np.uint8))
 
 
-def at_scale(job, scale):
-    """A job whose scan is shown enlarged by ``scale``: no larger windows for the network, wide enough ones for the objects."""
-    side, overlap = (round_up(round(px), 64) for px in (job.side / max(1, scale), job.overlap / scale))
-    return job._replace(scale=scale, side=side, overlap=overlap)
+def at_scale(job, scale, config):
+    """A job whose scan is shown enlarged by about ``scale``: no larger windows for the network, wide enough ones for objects.
 
-
-def find_limits(scan):
-    """The intensities that the network sees as 0 and 1, from some blocks evenly spaced: (low, high)."""
-    blocks = stitching.blocks(scan.shape, CHUNK, 0)
-    looked_at = [blocks[i] for i in np.linspace(0, len(blocks) - 1, min(LOOKED_AT, len(blocks))).round().astype(int)]
-    return intensity_limits(np.concatenate([part.ravel() for part in dask.compute(*(scan[block.own] for block in looked_at))]))
+    The network sees the same in the windows of neighbours only when each begins at the same place of a pooling cell: the
+    scale is rounded, by less than 1 %, so that a multiple of px in the scan, with which every window begins and ends, is a
+    multiple of pooling cells to the network. What a window's edge changes must not reach what is used of it.
+    """
+    cell, shown = 2**config.depth, scale * config.image_scale
+    cells = max(1, round(STEP * shown / cell))
+    multiple = round(cells * cell / shown)
+    shown = cells * cell / multiple
+    least = 4 * reach(config.depth, config.upsampling) / shown
+    side, overlap = job.side / max(1, shown), max(job.overlap / shown, least)
+    side, overlap = round_up(round(side), multiple), round_up(round(overlap), 2 * multiple)
+    return job._replace(scale=shown / config.image_scale, multiple=multiple, side=side, overlap=overlap)
 
 
 def label_block(job, number):
@@ -156,7 +206,7 @@ def label_block(job, number):
     if not path.exists():
         image = job.scan()[block.window].compute(scheduler="synchronous")
         objects, _, _ = segmentation.number_objects(
-            _sample(job, image), cluster.open_once(job.model, job.engine), job.scale, job.views, job.limits
+            _sample(job, image), cluster.open_once(job.model, job.engine), job.scale, job.views, job.limits, job.multiple
         )
         with written_whole(path) as temporary:
             np.save(temporary, objects[stitching.within(block.used, block.window)])

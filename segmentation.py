@@ -6,6 +6,7 @@ found.mask, found.objects, found.probability, found.measurements
 """
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from metrics import foreground, to_mask
 from objects import Separation, candidates, divide
 from prediction import openvino_function, predict_function, predict_views, remembering, resize
 from quality import LIMITS, flags, measure_quality
+from tiles import pad, round_up
 
 DEFAULT_VIEWS = 2  # of an image, whose mean is taken; 8 are four times the work (what they bring: benchmarks/README.md)
 SCALES = (0.125, 8)  # by which images are scaled at most
@@ -132,12 +134,13 @@ def segment(image, model, *, pixel_size=None, diameter="auto", views=DEFAULT_VIE
     return Segmentation(mask * np.uint8(255), objects, found, measurements, quality | {"scale": scale})
 
 
-def number_objects(sample, network, scale=1.0, views=DEFAULT_VIEWS, limits=None):
+def number_objects(sample, network, scale=1.0, views=DEFAULT_VIEWS, limits=None, multiple=1):
     """The objects of a Sample: their numbers, int32 (H, W); the probability (H, W, maps); masks of two views, or None.
 
     ``scale``: enlarges the image for the network. ``limits``: intensities that it sees as 0 and 1, if not those of the image.
+    ``multiple``: of how many px the network is shown, by reflection at the bottom and the right.
     """
-    probability, masks = _predict(sample, network, scale, views, limits)
+    probability, masks = _predict(sample, network, scale, views, limits, multiple)
     how = _separation(network, probability, scale)
     return divide(to_mask(probability, network.card["threshold"]), probability, how), probability, masks
 
@@ -148,13 +151,13 @@ def check_diameter(network, diameter):
         raise ValueError("the model card does not say how large the training's objects were; leave --diameter out.")
 
 
-def find_scale(sample, network, diameter):
+def find_scale(sample, network, diameter, limits=None):
     """The factor that makes objects of a diameter (px) as large as those of the training.
 
     "auto" looks at the middle of the image, up to ``LOOKS`` times, for the diameter that half of the found area exceeds, and
     brings it between the training's small and large ones: halfway from its median to the lowest and the highest. 1 for None,
     when nothing is found, and for "auto" when the model card does not say how large the training's objects were; for a
-    diameter in px, that raises ValueError.
+    diameter in px, that raises ValueError. ``limits``: as in ``number_objects``.
     """
     check_diameter(network, diameter)
     usual = network.card["training_data"].get("object_diameter")
@@ -167,7 +170,7 @@ def find_scale(sample, network, diameter):
     small, large = (np.sqrt(usual["median"] * usual[end]) for end in ("low", "high"))
     lowest, highest = SCALES[0], min(SCALES[1], max(1.0, np.sqrt(LARGEST / sample.mask.size)))
     for _ in range(LOOKS):
-        found = _look(part, network, scale, sample.limits)
+        found = _look(part, network, scale, limits or sample.limits)
         wanted = np.clip(np.clip(found * scale, small, large) / found, lowest, highest) if found else scale
         if 1 / NEAR <= wanted / scale <= NEAR:
             break
@@ -186,17 +189,19 @@ def _look(sample, network, scale, limits):
     return 2 * np.sqrt(areas[np.searchsorted(areas.cumsum(), areas.sum() / 2)] / np.pi)
 
 
-def _predict(sample, network, scale, views, limits):
+def _predict(sample, network, scale, views, limits, multiple=1):
     """Mean probability (H, W, maps) of some views, and the masks (h, w) of the first and the last one, None of a single one."""
     config = network.config.replace(views=views)
-    prepared = prepare(sample, config.channels, config.image_scale * scale)
+    height, width = sample.mask.shape
+    image, mask = (pad(part, *(round_up(side, multiple) for side in (height, width))) for part in (sample.image, sample.mask))
+    prepared = prepare(replace(sample, image=image, mask=mask), config.channels, config.image_scale * scale)
     total, first = None, None
     for view in predict_views(network.predict, prepared.image, limits or prepared.limits, config):
         last = to_mask(view, network.card["threshold"])
         first = last if first is None else first
         view /= np.float32(views)  # in place, as the sum: large images fill the memory
         total = view if total is None else np.add(total, view, out=total)
-    return resize(total, sample.mask.shape), (first, last) if views > 1 else None
+    return resize(total, mask.shape)[:height, :width], (first, last) if views > 1 else None
 
 
 def _separation(network, probability, scale):

@@ -54,20 +54,20 @@ def empty_task():
 
 def measure(workers, blocks):
     """Seconds until all objects are numbered, written and measured, and the highest memory of a worker, GiB."""
-    from distributed import Client
     from ome_zarr.writer import write_image
     from sizes import mosaic
 
     import scans
+    from segmentation import open_network
 
-    os.environ |= cluster.OF_ONE_CORE
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         (folder / "pieces").mkdir()
         write_image(mosaic(SIDE * blocks)[:SIDE], str(folder / "scan.zarr"), axes="yx", scale_factors=[2])
         model = str(ROOT / "weights/nuclei.keras")
         job = scans.Job(str(folder / "scan.zarr"), None, str(folder / "pieces"), model, views=1, side=SIDE, overlap=OVERLAP)
-        with Client(n_workers=workers, threads_per_worker=1, dashboard_address=None) as client:
+        job = scans.looked_at(job, open_network(model), None)
+        with cluster.connect(str(workers)) as client:
             client.run(lambda: bool(cluster.open_once(model)))  # warm; a network itself does not travel
             start = time.perf_counter()
             scans.segment_scan(client, job, folder / "labels.zarr")

@@ -1,6 +1,5 @@
 """Small simulated data and settings that the tests share."""
 
-import os
 import re
 import subprocess
 import sys
@@ -51,11 +50,10 @@ def discs():
 def scheduler():
     """A Dask scheduler with a worker, started as README.md says, in the folder of the program: its address, its process."""
     where = {"cwd": Path(cluster.__file__).parent, "stderr": subprocess.PIPE, "text": True}
-    environment = {**os.environ, **cluster.OF_ONE_CORE}
     serving = subprocess.Popen([sys.executable, "-m", "dask", "scheduler", "--port", "0", "--no-dashboard"], **where)
     address = next(found[0] for line in serving.stderr if (found := re.search(r"tcp://127\S+|tcp://\d\S+", line)))
     worker = subprocess.Popen(
-        [sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--no-dashboard"], env=environment, **where
+        [sys.executable, "-m", "dask", "worker", address, "--nworkers", "1", "--nthreads", "1", "--no-dashboard"], **where
     )
     yield address, serving
     for process in (worker, serving):

@@ -49,6 +49,48 @@ def test_every_item_is_done_and_an_error_stops_no_other(client):
     assert results == {(0,): 0, (1,): 1, (2,): 4, (4,): 16, (5,): 25} and str(refused) == "three is refused"
 
 
+def note_and_sleep(path, number):
+    (path / str(number)).touch()
+    if number == 0:
+        raise ValueError("no")
+    time.sleep(0.1)
+
+
+def test_what_nobody_waits_for_any_more_is_not_done(client, tmp_path):
+    results = cluster.run(client, note_and_sleep, [(tmp_path, number) for number in range(200)], "Testing", "item")
+    next(results)
+    results.close()
+    time.sleep(0.5)
+    begun = len(list(tmp_path.iterdir()))
+    time.sleep(0.5)
+    assert len(list(tmp_path.iterdir())) == begun < 100
+
+
+def test_workers_take_one_core(client):
+    found = client.run(lambda: {name: os.environ[name] for name in cluster.OF_ONE_CORE})
+    assert set(map(str, found.values())) == {str(cluster.OF_ONE_CORE)}
+
+
+def test_workers_elsewhere_take_one_core(scheduler):
+    with cluster.connect(scheduler[0]) as client:
+        found = client.run(lambda: os.environ["TF_NUM_INTRAOP_THREADS"])
+    assert set(found.values()) == {"1"}
+
+
+@pytest.mark.parametrize(("gigabytes", "count"), [(1, 1), (16, 5), (100, 8)])
+def test_there_are_no_more_workers_than_cores_and_memory_allow(monkeypatch, gigabytes, count):
+    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", gigabytes * 2**30)
+    monkeypatch.setattr("dask.system.CPU_COUNT", 8)
+    assert cluster.workers_here() == count
+
+
+def test_a_worker_opens_a_network_that_was_replaced(network):
+    first = cluster.open_once(str(network))
+    assert cluster.open_once(str(network)) is first
+    os.utime(network, ns=(1, 1))
+    assert cluster.open_once(str(network)) is not first
+
+
 def test_what_a_killed_worker_had_in_hand_is_done_again(client, tmp_path):
     assert run(client, die_once, [(tmp_path / "begun",)]) == [((tmp_path / "begun",), "done")]
 

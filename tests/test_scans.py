@@ -9,14 +9,20 @@ import tifffile
 from distributed import Client
 from drawn import nuclei
 from ome_zarr.writer import write_image
+from test_prediction import random_unet
 
+import cluster
 import outputs
 import predict
 import scans
 import segmentation
 import stitching
+from data import Sample
+from inputs import find_images
 from measurements import measure_objects
+from prediction import predict_function
 from segmentation import open_network, segment
+from unet import reach
 
 SIDE, OVERLAP = 96, 64
 
@@ -38,14 +44,18 @@ def job(network, tmp_path):
     return scans.Job(str(tmp_path / "scan.zarr"), None, str(tmp_path / "pieces"), str(network), side=SIDE, overlap=OVERLAP)
 
 
+def segmented(client, job, target, pixel_size=None):
+    return scans.segment_scan(client, scans.looked_at(job, open_network(job.model), None), target, pixel_size)
+
+
 def test_a_scan_has_the_objects_of_the_image_at_once(client, network, job, tmp_path):
     image, truth = nuclei(6, 7)
     written(job.source, image)
-    table = scans.segment_scan(client, job, tmp_path / "labels.zarr", pixel_size=0.5)
+    table = segmented(client, job, tmp_path / "labels.zarr", pixel_size=0.5)
     labels, size = scans.open_scan(tmp_path / "labels.zarr")
     labels, whole = labels.compute(), segment(image, open_network(network))
     assert size == 0.5 and labels.dtype == np.uint32 and labels.max() == truth.max() == whole.objects.max()
-    assert ((labels > 0) == (whole.objects > 0)).mean() > 0.999  # the percentiles are those of the blocks looked at
+    np.testing.assert_array_equal(labels > 0, whole.objects > 0)
     for found, there in ((labels, whole.objects), (whole.objects, labels)):
         assert all(len(np.unique(there[found == number])) == 1 for number in range(1, found.max() + 1))
     assert sorted(table["label"]) == list(range(1, truth.max() + 1))
@@ -60,19 +70,19 @@ def test_objects_at_the_edge_of_the_scan_say_so_and_others_not(client, job, tmp_
     image = np.zeros((250, 260), np.uint8)
     image[0:20, 100:120] = image[90:110, 90:110] = image[200:220, 240:260] = 200
     written(job.source, image)
-    table = scans.segment_scan(client, job, tmp_path / "labels.zarr")
+    table = segmented(client, job, tmp_path / "labels.zarr")
     assert dict(zip(table["row"], table["touches_border"], strict=True)) == {9.5: True, 99.5: False, 209.5: True}
 
 
 def test_what_a_killed_command_had_found_is_not_looked_for_again(client, job, tmp_path, monkeypatch):
     image, _ = nuclei(4, 4)
     written(job.source, image)
-    scans.segment_scan(client, job, tmp_path / "labels.zarr")
+    segmented(client, job, tmp_path / "labels.zarr")
     job.piece(1).unlink()
     looked_at = []
     number_objects = segmentation.number_objects
     monkeypatch.setattr(segmentation, "number_objects", lambda *given: looked_at.append(1) or number_objects(*given))
-    scans.segment_scan(client, job, tmp_path / "again.zarr")
+    segmented(client, job, tmp_path / "again.zarr")
     assert len(looked_at) == 1
     first, again = (scans.open_scan(tmp_path / name)[0].compute() for name in ("labels.zarr", "again.zarr"))
     np.testing.assert_array_equal(first, again)
@@ -111,10 +121,63 @@ def test_every_object_is_measured_by_one_block():
     assert [labels.tolist() for labels in scans.shares(found, names)] == [[7, 8], [3], []]
 
 
-@pytest.mark.parametrize(("scale", "side", "overlap"), [(1, 3072, 1024), (4, 768, 256), (8, 384, 128), (0.25, 3072, 4096)])
-def test_blocks_are_no_larger_for_the_network_and_their_overlap_is_for_its_objects(scale, side, overlap):
-    job = scans.at_scale(scans.Job("", None, "", ""), scale)
+@pytest.mark.parametrize(("scale", "side", "overlap"), [(1, 3072, 1024), (2, 1536, 512), (0.25, 3072, 4096)])
+def test_blocks_are_no_larger_for_the_network_and_their_overlap_is_for_its_objects(small, scale, side, overlap):
+    job = scans.at_scale(scans.Job("", None, "", ""), scale, small)
     assert (job.scale, job.side, job.overlap) == (scale, side, overlap)
+
+
+@pytest.mark.parametrize("depth", [2, 4, 6])
+@pytest.mark.parametrize("scale", [0.125, 0.37, 0.7, 1, 1.3, 8])
+def test_windows_begin_with_a_pooling_cell_and_their_edges_do_not_reach_what_is_used(small, scale, depth):
+    job = scans.at_scale(scans.Job("", None, "", ""), scale, small.replace(depth=depth))
+    shown = job.multiple * job.scale
+    assert abs(job.scale / scale - 1) < 0.01 and shown == pytest.approx(round(shown), abs=1e-9) and round(shown) % 2**depth == 0
+    assert job.side % job.multiple == 0 and job.overlap / 2 % job.multiple == 0
+    assert job.overlap / 4 * job.scale >= reach(depth) * 0.99 and job.side * job.scale < 4096
+
+
+@pytest.mark.parametrize("scale", [0.7, 1, 1.3])
+def test_blocks_show_what_the_whole_scan_shows(small, tmp_path, monkeypatch, scale):
+    path, config = tmp_path / "scan.zarr", small.replace(filters=4)
+    image = np.random.default_rng(0).integers(0, 255, (283, 331), dtype=np.uint8)
+    written(path, image)
+    network = segmentation.Network(predict_function(random_unet(2)), config, {"threshold": 0.5, "scores": {}})
+    monkeypatch.setattr(cluster, "open_once", lambda *_: network)
+    monkeypatch.setattr(segmentation, "divide", lambda mask, probability, how: (probability[..., 0] * 1e6).astype(np.int32))
+    job = scans.Job(str(path), None, str(tmp_path / "pieces"), "", side=SIDE, overlap=OVERLAP, limits=(0.0, 255.0))
+    job = scans.at_scale(job, scale, config)
+    (tmp_path / "pieces").mkdir()
+    assert len(job.blocks()) >= 4
+    whole = segmentation.number_objects(
+        Sample("scan", image[..., None], np.zeros(image.shape, np.uint8)), network, job.scale, 2, job.limits, job.multiple
+    )[0]
+    for number, block in enumerate(job.blocks()):
+        scans.label_block(job, number)
+        np.testing.assert_allclose(np.load(job.piece(number)), whole[block.used], atol=20)  # of a million
+
+
+def test_a_slide_with_tissue_in_a_corner(network, job, monkeypatch):
+    image = np.random.default_rng(0).integers(10, 14, (4500, 4700), dtype=np.uint8)
+    image[4100:4400, 300:700] = np.kron(np.indices((15, 20)).sum(0) % 2 * 150 + 50, np.ones((20, 20)))
+    written(job.source, image)
+    seen = []
+    monkeypatch.setattr(segmentation, "find_scale", lambda sample, *_: seen.append(sample.image) or 1.0)
+    low, high = scans.looked_at(job._replace(side=512), open_network(network), "auto").limits
+    assert 10 <= low <= 13 and high == 200 and (seen[0] > 100).mean() > 0.1
+
+
+def test_an_image_as_bioformats2raw_writes_it(tmp_path):
+    for name in ("one.zarr", "two.zarr"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ".zgroup").write_text('{"zarr_format": 2}')
+        (tmp_path / name / ".zattrs").write_text('{"bioformats2raw.layout": 3}')
+    images = [written(tmp_path / name, np.full((64, 64), n, np.uint8)) for n, name in enumerate(("one.zarr/0", "two.zarr/0"))]
+    written(tmp_path / "two.zarr/1", np.full((64, 64), 2, np.uint8))
+    assert (scans.open_scan(tmp_path / "one.zarr")[0].compute() == 0).all()
+    with pytest.raises(ValueError, match=r"two\.zarr: holds 2 images; name one, as .*two\.zarr.0"):
+        scans.open_scan(tmp_path / "two.zarr")
+    assert (scans.open_scan(images[1])[0].compute() == 1).all() and find_images([str(images[1])]) == [images[1]]
 
 
 def test_a_scan_of_before_sizes_were_written(tmp_path):
@@ -182,6 +245,9 @@ def test_a_scan_that_changed_is_begun_anew(tmp_path):
     pieces = outputs.pieces_of(tmp_path, "slide", outputs.state(scan))
     (pieces / "000000.npy").touch()
     assert outputs.pieces_of(tmp_path, "slide", outputs.state(scan)) == pieces and (pieces / "000000.npy").exists()
+    assert outputs.pieces_of(tmp_path, "slide", [*outputs.state(scan), 0.5]) == pieces  # cut otherwise
+    assert not (pieces / "000000.npy").exists() and outputs.pieces_of(tmp_path, "slide", outputs.state(scan)) == pieces
+    (pieces / "000000.npy").touch()
     inside = next(file for file in scan.rglob("*") if file.is_file() and file.parent != scan)
     inside.write_bytes(inside.read_bytes()[::-1])  # as large as before
     assert outputs.pieces_of(tmp_path, "slide", outputs.state(scan)) == pieces and not (pieces / "000000.npy").exists()
