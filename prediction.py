@@ -44,9 +44,7 @@ def predict_image(predict, image, limits, config):
 
 def predict_views(predict, image, limits, config):
     """The probabilities of each of the first ``config.views`` views of an image, turned back: a generator, see above."""
-    margin, multiple = reach(config.depth, config.upsampling), 2**config.depth
-    height, width = image.shape[:2]
-    image = tiles.pad(image, *(tiles.round_up(side, multiple) for side in (height, width)))  # equal pooling cells in all views
+    margin = reach(config.depth, config.upsampling)
     for flip, turns in VIEWS[: config.views]:
         probability = tiles.predict_tiled(
             lambda batch: predict(normalise(batch, limits)),  # tile by tile: whole images in float32 need much memory
@@ -54,10 +52,10 @@ def predict_views(predict, image, limits, config):
             tile=config.prediction_tile,
             overlap=2 * margin + BLEND_WIDTH,
             margin=margin,
-            multiple=multiple,
+            multiple=2**config.depth,
             blend=config.blend,
         )
-        yield np.rot90(probability, -turns)[::flip][:height, :width]
+        yield np.rot90(probability, -turns)[::flip]
 
 
 def predict_function(model):
