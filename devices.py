@@ -69,6 +69,28 @@ def scope(strategy):
     return strategy.scope() if strategy else contextlib.nullcontext()
 
 
+def replicas_of(model):
+    """On how many devices a network is trained together."""
+    return model.distribute_strategy.num_replicas_in_sync if keras.backend.backend() == "tensorflow" else 1
+
+
+@contextlib.contextmanager
+def normalised_together(model):
+    """Inside, batch normalisation on several devices has the mean and variance of the whole batch, as one device has.
+
+    Keras writes this into the file of a network, which other backends then refuse: hence while it trains only.
+    """
+    several = replicas_of(model) > 1
+    norms = [layer for layer in model.layers if several and isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in norms:
+        layer.synchronized = True
+    try:
+        yield
+    finally:
+        for layer in norms:
+            layer.synchronized = False
+
+
 def for_replicas(config, replicas):
     """The configuration with the batch size rounded up so that every replica gets an equal share, and says so.
 

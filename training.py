@@ -38,7 +38,7 @@ def compiled_unet(config, on_gpu=False, fused=True):
         upsampling=config.upsampling,
         distance=config.distance,
     )
-    if fused and keras.backend.backend() == "tensorflow" and not on_gpu:  # on a GPU, XLA does it
+    if fused and keras.backend.backend() == "tensorflow" and not on_gpu and devices.replicas_of(model) == 1:  # on GPUs XLA does
         devices.fuse_normalisation(model)
     rate = config.learning_rate
     if config.schedule == "cosine":
@@ -72,15 +72,16 @@ def train(model, samples, config, folder, share=Share()):  # noqa: B008  (it can
             set_epoch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch))
             told = [Progress(checkpoint), keras.callbacks.TensorBoard(str(folder / "tensorboard"))] if share.number == 0 else []
             try:
-                model.fit(
-                    _Batches(batches),
-                    epochs=config.epochs,
-                    initial_epoch=done,
-                    validation_data=_Batches(ChooseBatches(samples.choose, config, share)),
-                    callbacks=[set_epoch, checkpoint, *told],
-                    shuffle=False,
-                    verbose=0,
-                )
+                with devices.normalised_together(model):
+                    model.fit(
+                        _Batches(batches),
+                        epochs=config.epochs,
+                        initial_epoch=done,
+                        validation_data=_Batches(ChooseBatches(samples.choose, config, share)),
+                        callbacks=[set_epoch, checkpoint, *told],
+                        shuffle=False,
+                        verbose=0,
+                    )
             except Exception as error:
                 raise batches.error or error from None
     if not checkpoint.finished:

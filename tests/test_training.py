@@ -160,7 +160,8 @@ def test_a_loss_that_is_not_a_number_ends_with_advice(small, tmp_path):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's")
-def test_two_replicas_train_as_one_device_does(tmp_path):
+@pytest.mark.parametrize("normalisation", [False, True])
+def test_two_replicas_train_as_one_device_does(tmp_path, normalisation):
     """Two logical CPUs under MirroredStrategy, from the workers to the checkpoints: the history of one device under Adam, and
     after SGD its weights.
     """
@@ -178,7 +179,7 @@ def test_two_replicas_train_as_one_device_does(tmp_path):
         "from unet import Overlap\n"
         "weights = []\n"
         "config = Config(filters=4, depth=2, tile=64, overlap=16, batch_size=4, epochs=2, steps=2, workers=0,\n"
-        "    dropout=0.0, normalisation=False)\n"
+        f"    dropout=0.0, normalisation={normalisation})\n"
         "rng = np.random.default_rng(0)\n"
         "images = [rng.integers(0, 255, (64, 64, 1), dtype=np.uint8) for _ in range(9)]\n"
         "samples = [Sample(str(i), image, (image[..., 0] > 150).astype(np.uint16)) for i, image in enumerate(images)]\n"
@@ -194,6 +195,7 @@ def test_two_replicas_train_as_one_device_does(tmp_path):
         "    again = prediction.predict_samples(loaded, samples[:2], samples[:2], config)\n"
         "    np.testing.assert_allclose(probability, again, atol=1e-6)\n"
         "    assert np.shape(probability) == (2, 64, 64, 1)\n"
+        "    assert not any(getattr(layer, 'synchronized', False) for layer in loaded.layers)\n"  # JAX would refuse it
         "    with devices.scope(devices.make_strategy(names)):\n"
         "        keras.utils.set_random_seed(0)\n"
         "        model = training.compiled_unet(config)\n"
@@ -207,7 +209,8 @@ def test_two_replicas_train_as_one_device_does(tmp_path):
     results = [line.split()[1:] for line in finished.stdout.splitlines() if line.startswith("RESULT")]
     assert [result[0] for result in results] == ["0", "2"], finished.stderr
     assert np.array(results[0][1:], float) == pytest.approx(np.array(results[1][1:], float), abs=5e-4)
-    assert float(finished.stdout.split("DIFFERENCE")[1].split()[0]) < 1e-6  # of weights after SGD, to which rounding is all
+    difference = float(finished.stdout.split("DIFFERENCE")[1].split()[0])  # of weights after SGD: rounding is all
+    assert difference < (1e-4 if normalisation else 1e-6)  # normalised values have few digits where the variance is small
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
