@@ -76,12 +76,12 @@ def _start_workers(samples, config, first, share):
     return iter(batches.mp_prefetch(workers, worker_init_fn=_start_worker))
 
 
-def check_batch_size(samples, config):
+def check_batch_size(samples, config, replicas=1):
     """Raise ValueError when a batch is larger than the data; of ``fit_images`` it may hold one image more than once."""
     if config.fit_images is None and config.batch_size > len(samples):
-        raise ValueError(
-            f"--batch-size {config.batch_size} is larger than the {len(samples)} images to fit; make it {len(samples)} or less."
-        )
+        most = len(samples) // replicas * replicas
+        advice = f"make it {most} or less." if most else f"there are fewer than devices, {replicas}: add --device cpu."
+        raise ValueError(f"--batch-size {config.batch_size} is larger than the {len(samples)} images to fit; {advice}")
 
 
 def make_batch(samples, config, number, share=(0, 1)):

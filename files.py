@@ -1,10 +1,15 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, in folders where one process works at a time."""
 
 import json
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+LOCK = ".lock"
+_claims = {}  # {folder: its lock} of this process
 
 
 class NotWrittenError(OSError):
@@ -65,6 +70,49 @@ def remove_leftovers(folder):
     """Delete the unfinished temporary files that a killed process left below ``folder``."""
     for leftover in Path(folder).rglob(".*.part.*"):
         leftover.unlink()
+
+
+def claim(folder):
+    """Keep other processes from working in a folder, until ``release`` or the end of this process, however it ends.
+
+    Raises ValueError that names the folder when another process is at work there.
+    """
+    folder = Path(folder).resolve()
+    if folder in _claims:
+        return
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise ValueError(f"{folder}: another process is at work here; wait until it has ended.") from error
+    except OSError as error:
+        raise NotWrittenError(f"{folder}: is no folder that can be written to ({error.strerror}).") from error
+    _claims[folder] = lock
+
+
+def release():
+    """Give back all that this process has claimed."""
+    while _claims:
+        _give_back(_claims.popitem()[1])
+
+
+def is_claimed(folder):
+    """Whether another process is at work in a folder."""
+    if Path(folder).resolve() in _claims or not (Path(folder) / LOCK).exists():
+        return False
+    lock = FileLock(Path(folder) / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except (Timeout, OSError):
+        return True
+    _give_back(lock)
+    return False
+
+
+def _give_back(lock):
+    with suppress(OSError):  # Windows does not delete what is open
+        os.unlink(lock.lock_file)  # first: afterwards it may be another process's
+    lock.release()
 
 
 def _umask():

@@ -80,10 +80,10 @@ def together(share):
         stop(share, error)
 
 
-def check_alike(share, what, values):
+def check_alike(share, what, values, advice="give all of them the same command, but for the last number"):
     """Raise ValueError on all machines when ``values``, a dictionary, differ among them; ``what`` they are called."""
     if share.count > 1 and len(set(of_all(int(digest(json.dumps(values, sort_keys=True))[:7], 16)))) > 1:
-        raise ValueError(f"{what} differ from machine to machine; give all of them the same command, but for the last number.")
+        raise ValueError(f"{what} differ from machine to machine; {advice}.")
 
 
 def stop(share, error):
@@ -100,6 +100,13 @@ def count_devices():
     import jax
 
     return jax.device_count()
+
+
+def count_own_devices():
+    """Devices of this machine."""
+    import jax
+
+    return jax.local_device_count()
 
 
 def of_all(value):

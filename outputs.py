@@ -12,7 +12,7 @@ import tifffile
 
 import figures
 import report_page
-from files import read_json, remove_leftovers, write_json, write_text, written_whole
+from files import claim, read_json, remove_leftovers, write_json, write_text, written_whole
 from images import as_image
 from inputs import NOTE
 from measurements import measure_objects
@@ -30,7 +30,7 @@ def known_images(folder):
 
 
 def begin(folder, settings, names, resume):
-    """Make the folder of results, or check that it is the one to go on in; ValueError that says what to do otherwise."""
+    """Make and claim the folder of results, or that to go on in; ValueError that says what to do if it is another one."""
     note, known = folder / NOTE, known_images(folder)
     if note.exists():
         if not resume:
@@ -39,6 +39,7 @@ def begin(folder, settings, names, resume):
         changed = [f"--{name.replace('_', '-')}" for name in settings if settings[name] != before.get(name)]
         if changed:
             raise ValueError(f"{folder}: was begun with another {', '.join(changed)}; repeat it, or choose another folder.")
+        claim(folder)
         remove_leftovers(folder)
     elif folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: is a file; choose a new folder with -o.")
@@ -46,6 +47,7 @@ def begin(folder, settings, names, resume):
         raise ValueError(f"{folder}: holds other files; choose an empty or a new folder with -o.")
     images = known | {name: str(path.resolve()) for name, path in names.items()}
     write_json(note, {"settings": settings, "images": images})
+    claim(folder)
 
 
 def is_done(folder, name, path):

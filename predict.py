@@ -18,7 +18,7 @@ from tqdm import tqdm
 import inputs
 import outputs
 from archives import digest
-from files import NotWrittenError
+from files import NotWrittenError, release
 from images import has_planar_colours, read_pixel_size, read_planes
 
 SETTINGS = ("channel", "pixel_size", "diameter", "views", "invert", "probability", "engine")  # the same for a whole folder
@@ -37,6 +37,8 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("Stopped. --resume goes on after the last finished image.", file=sys.stderr)
         sys.exit(130)
+    finally:
+        release()
     sys.exit(1 if failed else 0)
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from config import Config
-from files import read_json, remove_leftovers, write_json, written_whole
+from files import claim, is_claimed, read_json, remove_leftovers, write_json, written_whole
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "scikit-learn", "opencv-python-headless", "grain")
 FINISHED = {"config.json": "scores.json", "series.json": "summary.csv"}  # what a run, or a series, writes first and last
@@ -29,16 +29,21 @@ def make_folder(wanted, parent, kind=""):
         raise ValueError(
             f"{folder}: exists already and is not overwritten; choose another --output, or --resume it."
         ) from error
+    claim(folder)
     return folder
 
 
 def find_run(recipe, folder="", root=Path("runs")):
-    """The run or series to resume: ``folder``, or a recipe's newest unfinished one; ValueError when there is none."""
+    """The run or series to resume: ``folder``, or a recipe's newest unfinished one at which no process works.
+
+    Raises ValueError when there is none.
+    """
     if folder:
         found = Path(folder)
     else:
         begun = [path for name in FINISHED for path in (root / recipe).glob(f"*/{name}")]
         unfinished = [path for path in begun if not (path.parent / FINISHED[path.name]).exists()]
+        unfinished = [path for path in unfinished if not is_claimed(path.parent)]
         if not unfinished:
             raise ValueError(f"{root / recipe}: no unfinished run to resume here; start one without --resume.")
         found = max(unfinished, key=lambda path: path.stat().st_mtime).parent
@@ -76,6 +81,7 @@ def continue_run(folder, split):
     """Check that a run's split is still what its data gives, tidy up, and return its folder; ValueError if it is not."""
     if read_json(folder / "split.json") != split.to_json():
         raise ValueError(f"{folder / 'split.json'}: the images changed since this run began; start a new run instead.")
+    claim(folder)
     remove_leftovers(folder)
     return folder
 

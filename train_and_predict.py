@@ -19,6 +19,7 @@ import run_folder
 import splits
 from config import flag, parse_command_line
 from data import Predicted, check_classes, prepare
+from files import claim, release
 from metrics import fit_threshold, to_masks
 
 ROOT = Path(__file__).parent
@@ -49,6 +50,8 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("Stopped. If training had begun, --resume goes on after the last finished epoch.", file=sys.stderr)
         sys.exit(130)
+    finally:
+        release()
 
 
 def run_series(name, given, values, folder=None):
@@ -61,6 +64,7 @@ def run_series(name, given, values, folder=None):
     if given.get("nodes"):
         raise ValueError("--nodes is for a single run; start the runs of a series one by one.")
     if folder:
+        claim(folder)
         name, began_with, values = series.read(folder)
         given = began_with | given
     else:
@@ -176,9 +180,13 @@ def run(name, given, resumed=None):
         nodes.check_alike(share, "Settings", config.to_json() | dict.fromkeys(("nodes", "workers", "data", "output")))
         nodes.check_alike(share, "Images", samples.to_json())
         gpus = devices.list_gpus(config.device)
-        config = devices.for_replicas(config, nodes.count_devices() if share.count > 1 else max(1, len(gpus)))
+        replicas = nodes.count_devices() if config.nodes else max(1, len(gpus))
+        config = devices.for_replicas(config, replicas)
         precision = devices.set_precision(config.precision, gpus)
-        batches.check_batch_size(samples.fit, config)
+        if share.count > 1:
+            own = {"devices": nodes.count_own_devices(), "precision": precision}
+            nodes.check_alike(share, "Devices", own, f"take equal ones, or here --precision float32 ({own})")
+        batches.check_batch_size(samples.fit, config, replicas)
         prediction.check_prediction_tile(config)
         folder = resumed
         if share.number == 0:
@@ -200,7 +208,8 @@ def run(name, given, resumed=None):
         try:
             history = training.train(model, samples, config, folder, share)
         except training.InterruptedRunError:
-            print(f"Stopped. To go on: python {Path(__file__).name} {config.recipe} --resume {run_folder.to_resume(folder)}")
+            again = f"{config.recipe} --resume {run_folder.to_resume(folder)}" + " --nodes ..." * (share.count > 1)
+            print(f"Stopped. To go on: python {Path(__file__).name} {again}")
             sys.exit(130)
     if share.count > 1:
         nodes.leave()

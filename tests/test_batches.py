@@ -147,6 +147,10 @@ def test_a_batch_larger_than_the_data_is_refused(discs, small):
     batches.check_batch_size(discs(4), small)
     with pytest.raises(ValueError, match="--batch-size 4 is larger than the 3 images to fit"):
         batches.check_batch_size(discs(3), small)
+    with pytest.raises(ValueError, match="--batch-size 9 is larger than the 8 images to fit; make it 6 or less"):
+        batches.check_batch_size(discs(8), small.replace(batch_size=9), replicas=3)
+    with pytest.raises(ValueError, match="there are fewer than devices, 4: add --device cpu"):
+        batches.check_batch_size(discs(3), small, replicas=4)
 
 
 def test_border_weights_of_two_touching_squares():

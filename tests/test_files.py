@@ -6,9 +6,12 @@ import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import files
+import run_folder
 from files import NotWrittenError, read_json, remove_leftovers, write_json, write_text, written_whole
 
 
@@ -87,3 +90,42 @@ def test_json_comes_back_and_broken_json_is_named(tmp_path):
     (tmp_path / "broken.json").write_text(json.dumps({"a": 1})[:-1])
     with pytest.raises(ValueError, match=r"broken\.json: not readable as JSON"):
         read_json(tmp_path / "broken.json")
+
+
+@pytest.fixture
+def another(tmp_path):
+    """Another process that has claimed a folder."""
+    program = f"import sys; sys.path.insert(0, {str(Path(files.__file__).parent)!r}); import files, time; "
+    program += f"files.claim({str(tmp_path)!r}); print('claimed', flush=True); time.sleep(100)"
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "claimed\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_folder_is_claimed_by_one_process_until_it_ends_however_it_ends(another, tmp_path):
+    assert files.is_claimed(tmp_path)
+    with pytest.raises(ValueError, match=f"{tmp_path}: another process is at work here; wait until it has ended"):
+        files.claim(tmp_path)
+    another.kill()
+    another.wait()
+    assert not files.is_claimed(tmp_path)
+    files.claim(tmp_path)
+    files.claim(tmp_path)  # its own
+    assert not files.is_claimed(tmp_path)
+    files.release()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_run_at_which_another_process_works_is_not_the_one_to_resume(another, tmp_path):
+    root = tmp_path.parent / f"{tmp_path.name}-runs"
+    (root / "dsb").mkdir(parents=True)
+    (root / "dsb" / "2026-01-02-000000").symlink_to(tmp_path)
+    earlier = root / "dsb" / "2026-01-01-000000"
+    for folder in (earlier, tmp_path):
+        write_json(folder / "config.json", {})
+    assert run_folder.find_run("dsb", root=root) == earlier
+    another.kill()
+    another.wait()
+    assert run_folder.find_run("dsb", root=root).resolve() == tmp_path
