@@ -67,22 +67,19 @@ class Job(NamedTuple):
         return stitching.blocks(self.scan().shape, self.side, self.overlap)
 
 
-def open_scan(path, channel=None):
+def open_scan(path, channel=None, least=None):
     """The largest resolution of an OME-Zarr image: (dask array (H, W), µm per px or None).
 
-    Raises ValueError that names the folder for what is no such image, or several, a volume, a film, and a channel that is not
-    there.
+    ``least``: the smallest resolution instead that is at least so many px high or wide, if there is one. Raises ValueError
+    that names the folder for what is no such image, or several, a volume, a film, and a channel that is not there.
     """
-    nodes = _images_in(path)
-    if not nodes:  # bioformats2raw puts the images of a file into 0, 1, ...
-        series = [found for folder in sorted(Path(path).glob("[0-9]*")) if (found := _images_in(folder))]
-        if len(series) > 1:
-            raise ValueError(f"{path}: holds {len(series)} images; name one, as {Path(path) / '0'}.")
-        nodes = series[0] if series else []
-    if not nodes:
-        raise ValueError(f"{path}: no image in it; expected OME-Zarr with multiscales.")
-    axes, array = nodes[0].metadata["axes"], nodes[0].data[0]
+    node = _image_in(path)
+    axes, levels = node.metadata["axes"], node.data
     names = [axis["name"] for axis in axes]
+    high, wide = names.index("y"), names.index("x")
+    enough = [array for array in levels if least and max(array.shape[high], array.shape[wide]) >= least]
+    level = max(0, len(enough) - 1)
+    array = levels[level]
     sizes = dict(zip(names, array.shape, strict=True))
     channels = sizes.get("c", 1)
     if many := [f"{sizes[name]} {name}" for name in names if name not in "cyx" and sizes[name] > 1]:
@@ -94,15 +91,26 @@ def open_scan(path, channel=None):
     if channel is not None and not 1 <= channel <= channels:
         raise ValueError(f"{path}: has no channel {channel}; its channels are 1 to {channels}.")
     plane = array[tuple(slice(None) if name in "yx" else (channel or 1) - 1 if name == "c" else 0 for name in names)]
-    changes = nodes[0].metadata.get("coordinateTransformations") or [[]]  # before version 0.4 there were none
-    steps = next((part["scale"] for part in changes[0] if part["type"] == "scale"), None)
-    unit = MICROMETRES.get(axes[names.index("x")].get("unit"))
-    return plane, steps[names.index("x")] * unit if unit and steps else None
+    changes = node.metadata.get("coordinateTransformations") or [[]] * len(levels)  # before version 0.4 there were none
+    steps = next((part["scale"] for part in changes[level] if part["type"] == "scale"), None)
+    unit = MICROMETRES.get(axes[wide].get("unit"))
+    return plane, steps[wide] * unit if unit and steps else None
 
 
-def _images_in(path):
-    place = parse_url(path)
-    return [] if place is None else [node for node in Reader(place)() if node.load(Multiscales)]
+def _image_in(path):
+    """The image of an OME-Zarr folder, as ome_zarr reads it."""
+
+    def found(folder):
+        place = parse_url(folder)
+        return [] if place is None else [node for node in Reader(place)() if node.load(Multiscales)][:1]
+
+    # bioformats2raw puts the images of a file into 0, 1, ...
+    images = found(path) or [image for folder in sorted(Path(path).glob("[0-9]*")) for image in found(folder)]
+    if not images:
+        raise ValueError(f"{path}: no image in it; expected OME-Zarr with multiscales.")
+    if len(images) > 1:
+        raise ValueError(f"{path}: holds {len(images)} images; name one, as {Path(path) / '0'}.")
+    return images[0]
 
 
 def segment_scan(client, job, target, pixel_size=None):
@@ -171,11 +179,13 @@ def _around(place, shape, side):
 
 def overview(job, labels, side):
     """A scan and its objects, at most ``side`` px high and wide, and what one row says of it: ((image, objects), dict)."""
-    scan, objects = job.scan(), open_scan(labels)[0]
-    step = -(-max(scan.shape) // side)
-    image, small = dask.compute(scan[::step, ::step], objects[::step, ::step])
-    row = {"height": scan.shape[0], "width": scan.shape[1], "foreground_share": float((small > 0).mean())}
-    return (image, small.astype(np.int32)), row
+    image, objects = open_scan(job.source, job.channel, side)[0], open_scan(labels, None, side)[0]
+    steps = -(-max(image.shape) // side), max(1, max(objects.shape) // side)
+    image, objects = dask.compute(*(array[::step, ::step] for array, step in zip((image, objects), steps, strict=True)))
+    rows, columns = (np.arange(count) * length // count for count, length in zip(image.shape, objects.shape, strict=True))
+    small = objects[np.ix_(rows, columns)].astype(np.int32)
+    height, width = job.scan().shape
+    return (image, small), {"height": height, "width": width, "foreground_share": float((small > 0).mean())}
 
 
 def _sample(job, image):

@@ -2,8 +2,9 @@
 
 python benchmarks/scaling.py
 
-A scan of simulated nuclei, written as OME-Zarr; network of weights/nuclei.keras, one view. Strong: the same scan by more
-workers. Weak: as much more of it as there are more workers. At last, what Dask itself needs for a task, by tasks that do nothing.
+A scan of simulated nuclei, three blocks high, written as OME-Zarr; network of weights/nuclei.keras, one view. Strong: the same
+scan by more workers. Weak: as much more of it as there are more workers. Then a block as large as predict.py takes it, and what
+Dask itself needs for a task, by tasks that do nothing.
 """
 
 import argparse
@@ -20,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 import cluster
 
-SIDE, OVERLAP = 1024, 512
+SIDE, OVERLAP, ROWS = 1024, 512, 3
 TASKS = 5000
 HEADER = "| workers | blocks | s | megapixels per s | per worker, of a single one's | peak GiB of a worker |"
 
@@ -28,7 +29,7 @@ HEADER = "| workers | blocks | s | megapixels per s | per worker, of a single on
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--blocks", type=int, default=12, help="for one worker (default: %(default)s)")
+    parser.add_argument("--blocks", type=int, default=9, help="for one worker, a multiple of 3 (default: %(default)s)")
     given = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, blocks of {SIDE} px\n\n{HEADER}")
     print("|---" * (HEADER.count("|") - 1) + "|", flush=True)
@@ -39,7 +40,9 @@ def main():
         rate = blocks * SIDE**2 / 1e6 / seconds / workers
         alone = alone or rate
         print(f"| {workers} | {blocks} | {seconds:.1f} | {rate * workers:.2f} | {rate / alone:.0%} | {peak:.1f} |", flush=True)
-    print(f"\nA task that does nothing: {1000 * empty_task():.2f} ms")
+    seconds, peak = large_block()
+    print(f"\nFinding the objects of a block of the usual size inside a scan: {seconds:.1f} s, peak {peak:.1f} GiB")
+    print(f"A task that does nothing: {1000 * empty_task():.2f} ms")
 
 
 def empty_task():
@@ -54,26 +57,48 @@ def empty_task():
 
 def measure(workers, blocks):
     """Seconds until all objects are numbered, written and measured, and the highest memory of a worker, GiB."""
+    import scans
+
+    with tempfile.TemporaryDirectory() as folder:
+        job = make_job(Path(folder), blocks // ROWS, SIDE, OVERLAP)
+        return timed(workers, job, lambda client: scans.segment_scan(client, job, Path(folder) / "labels.zarr"))
+
+
+def large_block():
+    """Seconds until the objects of a block in the middle of a scan are found, and the memory of the worker, GiB."""
+    import scans
+
+    with tempfile.TemporaryDirectory() as folder:
+        job = make_job(Path(folder), ROWS, scans.SIDE, scans.OVERLAP)
+        middle = ROWS**2 // 2
+        return timed(1, job, lambda client: client.submit(scans.label_block, job, middle).result())
+
+
+def make_job(folder, columns, side, overlap):
+    """A scan in a folder, ``ROWS`` blocks high and so many wide, and how it is segmented: Job."""
     from ome_zarr.writer import write_image
     from sizes import mosaic
 
     import scans
     from segmentation import open_network
 
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        (folder / "pieces").mkdir()
-        write_image(mosaic(SIDE * blocks)[:SIDE], str(folder / "scan.zarr"), axes="yx", scale_factors=[2])
-        model = str(ROOT / "weights/nuclei.keras")
-        job = scans.Job(str(folder / "scan.zarr"), None, str(folder / "pieces"), model, views=1, side=SIDE, overlap=OVERLAP)
-        job = scans.looked_at(job, open_network(model), None)
-        with cluster.connect(str(workers)) as client:
-            client.run(lambda: bool(cluster.open_once(model)))  # warm; a network itself does not travel
-            start = time.perf_counter()
-            scans.segment_scan(client, job, folder / "labels.zarr")
-            seconds = time.perf_counter() - start
-            peaks = client.run(lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
-            return seconds, max(peaks.values())
+    (folder / "pieces").mkdir()
+    image = mosaic(side * max(ROWS, columns))[: side * ROWS, : side * columns]
+    write_image(image, str(folder / "scan.zarr"), axes="yx", scale_factors=[2])
+    model = str(ROOT / "weights/nuclei.keras")
+    job = scans.Job(str(folder / "scan.zarr"), None, str(folder / "pieces"), model, views=1, side=side, overlap=overlap)
+    return scans.looked_at(job, open_network(model), None)
+
+
+def timed(workers, job, action):
+    """Seconds of what a client of so many workers does with a job, and the highest memory of a worker, GiB."""
+    with cluster.connect(str(workers)) as client:
+        client.run(lambda: bool(cluster.open_once(job.model)))  # warm; a network itself does not travel
+        start = time.perf_counter()
+        action(client)
+        seconds = time.perf_counter() - start
+        peaks = client.run(lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+        return seconds, max(peaks.values())
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def test_workers_elsewhere_take_one_core(scheduler):
     assert set(found.values()) == {"1"}
 
 
-@pytest.mark.parametrize(("gigabytes", "count"), [(1, 1), (16, 5), (100, 8)])
+@pytest.mark.parametrize(("gigabytes", "count"), [(1, 1), (16, 4), (100, 8)])
 def test_there_are_no_more_workers_than_cores_and_memory_allow(monkeypatch, gigabytes, count):
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", gigabytes * 2**30)
     monkeypatch.setattr("dask.system.CPU_COUNT", 8)

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from distributed import Client
 from drawn import nuclei
+from ome_zarr.scale import Methods
 from ome_zarr.writer import write_image
 from test_prediction import random_unet
 
@@ -104,6 +105,20 @@ def test_a_channel_of_several_and_the_size_of_a_pixel(tmp_path):
         scans.open_scan(tmp_path / "two.zarr")
     with pytest.raises(ValueError, match=r"two\.zarr: has no channel 3; its channels are 1 to 2"):
         scans.open_scan(tmp_path / "two.zarr", 3)
+
+
+def test_what_is_shown_of_a_scan_comes_from_its_smaller_resolutions(job, tmp_path):
+    image, truth = nuclei(8, 9)
+    written(job.source, image, scale={"y": 0.5, "x": 0.5}, axes_units={"y": "micrometer", "x": "micrometer"})
+    write_image(truth.astype(np.uint32), str(tmp_path / "labels.zarr"), axes="yx", method=Methods.NEAREST)
+    half, size = scans.open_scan(job.source, None, 200)
+    assert half.shape == (192, 216) and size == 1.0 and scans.open_scan(job.source, None, 217)[0].shape == image.shape
+    (shown, objects), row = scans.overview(job, tmp_path / "labels.zarr", 108)
+    assert shown.shape == objects.shape == (96, 108) and set(np.unique(objects)) == set(range(73))
+    assert (row["height"], row["width"]) == image.shape and row["foreground_share"] == pytest.approx(
+        (truth > 0).mean(), abs=0.02
+    )
+    assert shown[objects > 0].mean() > 3 * shown[objects == 0].mean()
 
 
 def test_what_is_no_image_of_this_kind(tmp_path):
