@@ -11,7 +11,7 @@ from files import NotWrittenError
 
 LOCAL = "local"
 PATIENCE = 15  # s, for a scheduler to answer
-WORKER_BYTES = 4 * 2**30  # of a worker with its network and a block of a scan, 2.8 by benchmarks/scaling.py, and what Dask keeps free
+WORKER_BYTES = 4 * 2**30  # with its network and a block of a scan 2.8 (benchmarks/scaling.py), and what Dask keeps free
 OF_ONE_CORE = {  # in the environment of a worker that does not say otherwise, which would take all cores and the GPU
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",

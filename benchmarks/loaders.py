@@ -53,7 +53,7 @@ def report(name, stream):
     first = time.perf_counter()
     count = sum(1 for _ in itertools.islice(stream, BATCHES - 2))
     rate = count / (time.perf_counter() - first)
-    print(f"| {name} | {first - start:.2f} | {rate:.0f} | {rate * 8:.0f} |", flush=True)
+    print(f"| {name} | {first - start:.2f} | {rate:.1f} | {rate * 8:.1f} |", flush=True)
 
 
 def py_dataset(samples, config, multiprocessing):
