@@ -21,25 +21,24 @@ OF_ONE_CORE = {  # in the environment of a worker that does not say otherwise, w
 
 
 def connect(address):
-    """A client of the Dask scheduler at ``address``, or of processes on this machine, so many, or for "local" what it bears.
+    """A client of a Dask cluster: of the scheduler at ``address``, or of processes on this machine.
 
-    Scheduler and workers elsewhere are started in the folder of this program, whose modules they need (``python -m dask
-    scheduler``, ``python -m dask worker ADDRESS --nworkers -1 --nthreads 1``), and see the same files under the same paths.
-    Raises ValueError when Dask is missing, when no scheduler answers, and when it has no worker.
+    ``address``: also a number of processes, or "local" for as many as the machine bears. Scheduler and workers elsewhere are
+    started in the folder of this program, whose modules they need (``python -m dask scheduler``, ``python -m dask worker
+    ADDRESS --nworkers -1 --nthreads 1``), and see the same files under the same paths. Raises ValueError when Dask is missing,
+    when no scheduler answers, and when it has no worker.
     """
     try:
-        import dask
         from distributed import Client
     except ImportError as error:
         raise ValueError("--dask: Dask is not installed; pip install -r requirements-cluster.txt") from error
     if address == LOCAL or address.isdigit():
         count = max(1, int(address)) if address.isdigit() else workers_here()
-        # A worker that holds too much pauses, by default; what TensorFlow holds it never gives back, so it would for ever.
-        with dask.config.set({"distributed.worker.memory.pause": False}):
-            client = Client(n_workers=count, threads_per_worker=1, dashboard_address=None)
+        client = Client(n_workers=count, threads_per_worker=1, dashboard_address=None)
+        client.register_plugin(_worker_plugin(_set))
     else:
         client = _connect_to(address)
-    client.register_plugin(_worker_plugin())
+        client.register_plugin(_worker_plugin(_set_defaults))
     return client
 
 
@@ -51,17 +50,29 @@ def workers_here():
     return max(1, min(dask.system.CPU_COUNT, distributed.system.MEMORY_LIMIT // WORKER_BYTES))
 
 
-def _worker_plugin():
+def _worker_plugin(set_environment):
     from distributed import WorkerPlugin
 
     class OneCore(WorkerPlugin):
         """Sets the environment of a worker before it imports TensorFlow, also of one that joins later."""
 
+        name = "one core"
+
         def setup(self, worker):
-            for name, value in OF_ONE_CORE.items():
-                os.environ.setdefault(name, value)
+            set_environment(OF_ONE_CORE)
+            # A worker that holds much memory pauses, by default; TensorFlow gives none back, so that it would pause for ever.
+            worker.memory_manager.memory_pause_fraction = False
 
     return OneCore()
+
+
+def _set(variables):
+    os.environ.update(variables)
+
+
+def _set_defaults(variables):
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
 
 
 def _connect_to(address):

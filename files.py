@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, in folders where one process works at a time."""
 
+import errno
 import json
 import os
 import tempfile
@@ -9,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 LOCK = ".lock"
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 _claims = {}  # {folder: its lock} of this process
 
 
@@ -75,7 +77,7 @@ def remove_leftovers(folder):
 def claim(folder):
     """Keep other processes from working in a folder, until ``release`` or the end of this process, however it ends.
 
-    Raises ValueError that names the folder when another process is at work there.
+    Raises ValueError that names the folder when another process is at work there. File systems without locks have none.
     """
     folder = Path(folder).resolve()
     if folder in _claims:
@@ -86,6 +88,8 @@ def claim(folder):
     except Timeout as error:
         raise ValueError(f"{folder}: another process is at work here; wait until it has ended.") from error
     except OSError as error:
+        if error.errno in NO_LOCKS:
+            return
         raise NotWrittenError(f"{folder}: is no folder that can be written to ({error.strerror}).") from error
     _claims[folder] = lock
 
@@ -103,8 +107,10 @@ def is_claimed(folder):
     lock = FileLock(Path(folder) / LOCK)
     try:
         lock.acquire(blocking=False)
-    except (Timeout, OSError):
+    except Timeout:
         return True
+    except OSError:
+        return False
     _give_back(lock)
     return False
 

@@ -21,7 +21,8 @@ def find_images(patterns):
         path = Path(pattern)
         if path.is_file() and not is_image(path):
             raise ValueError(f"{path}: not an image this program reads ({', '.join(IMAGE_SUFFIXES)}).")
-        matches = [path] if path.exists() else sorted(map(Path, glob.glob(pattern, recursive=True)))
+        found = [path] if path.exists() else sorted(map(Path, glob.glob(pattern, recursive=True)))
+        matches = [match for match in found if match == path or not _in_scan(match)]
         if not matches:
             raise ValueError(f"{pattern}: no such file or folder, and no file of this pattern.")
         for match in matches:
@@ -58,6 +59,10 @@ def is_scan(path):
     return folder.suffix.lower() == ".zarr" and not folder.name.startswith(".") and path.is_dir()
 
 
+def _in_scan(path):
+    return any(folder.suffix.lower() == ".zarr" for folder in path.parents)
+
+
 def _is_result(path):
     return any((folder / NOTE).exists() for folder in path.resolve().parents)
 
@@ -80,8 +85,13 @@ def name_outputs(paths, known):
 
 
 def _names(path):
-    """a, a_tif, plate_a_tif, plate_a_tif_2, ... for plate/a.tif; .ome goes with the suffix, and what is too long is cut."""
+    """a, a_tif, plate_a_tif, plate_a_tif_2, ... for plate/a.tif; .ome goes with the suffix, and what is too long is cut.
+
+    slide_0 for the image slide.zarr/0.
+    """
     stem, whole = path.stem, path.name.replace(".", "_")
+    if _in_scan(path):
+        stem = whole = f"{path.parent.stem}_{path.name}"
     longer = f"{path.resolve().parent.name}_{whole}"
     short = stem[: -len(".ome")] if stem.lower().endswith(".ome") else stem
     yield from map(_cut, (short, whole, longer))

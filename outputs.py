@@ -12,7 +12,7 @@ import tifffile
 
 import figures
 import report_page
-from files import claim, read_json, remove_leftovers, write_json, write_text, written_whole
+from files import LOCK, NotWrittenError, claim, read_json, remove_leftovers, write_json, write_text, written_whole
 from images import as_image
 from inputs import NOTE
 from measurements import measure_objects
@@ -29,8 +29,19 @@ def known_images(folder):
     return read_json(folder / NOTE)["images"] if (folder / NOTE).exists() else {}
 
 
+def enter(folder):
+    """Make the folder of results if it is not there, and keep other processes from working in it; ValueError for a file."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: is a file; choose a new folder with -o.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotWrittenError(f"{folder}: is no folder that can be written to ({error.strerror}).") from error
+    claim(folder)
+
+
 def begin(folder, settings, names, resume):
-    """Make and claim the folder of results, or that to go on in; ValueError that says what to do if it is another one."""
+    """Note what is done in a folder of results; ValueError that says what to do when it is not the one to go on in."""
     note, known = folder / NOTE, known_images(folder)
     if note.exists():
         if not resume:
@@ -39,15 +50,11 @@ def begin(folder, settings, names, resume):
         changed = [f"--{name.replace('_', '-')}" for name in settings if settings[name] != before.get(name)]
         if changed:
             raise ValueError(f"{folder}: was begun with another {', '.join(changed)}; repeat it, or choose another folder.")
-        claim(folder)
         remove_leftovers(folder)
-    elif folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: is a file; choose a new folder with -o.")
-    elif folder.exists() and any(folder.iterdir()):
+    elif any(path.name != LOCK for path in folder.iterdir()):
         raise ValueError(f"{folder}: holds other files; choose an empty or a new folder with -o.")
     images = known | {name: str(path.resolve()) for name, path in names.items()}
     write_json(note, {"settings": settings, "images": images})
-    claim(folder)
 
 
 def is_done(folder, name, path):

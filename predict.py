@@ -4,7 +4,7 @@ python predict.py my_images                                    every image of a 
 python predict.py a.tif "plate1/*.png" -o results              files and patterns, into a folder of your choice
 python predict.py my_images -o results --resume                go on after an interruption
 python predict.py my_images --model runs/dsb/<run>/model.keras by a network that you trained
-python predict.py slide.zarr --dask                            OME-Zarr larger than memory, by all cores
+python predict.py slide.zarr --dask                            OME-Zarr larger than memory, by several processes
 """
 
 import argparse
@@ -71,6 +71,7 @@ def connected(address):
 
 def predict_with(client, folder, paths, network, options):
     """Segment the images that are not done, and write what is said of all; returns {file: reason} of failures."""
+    outputs.enter(folder)
     names = inputs.name_outputs(paths, outputs.known_images(folder))
     files = [Path(options.model), Path(options.model).with_suffix(".json")]
     settings = {name: getattr(options, name) for name in SETTINGS}

@@ -149,12 +149,18 @@ def looked_at(job, network, diameter):
     scan = job.scan()
     places = _patches(scan.shape)
     patches = dask.compute(*(scan[place] for place in places))
+    if not all(np.isfinite(patch).all() for patch in patches):
+        raise ValueError(f"{job.source}: holds pixels that are NaN or infinite; replace them.")
     job = job._replace(limits=intensity_limits(np.concatenate([patch.ravel() for patch in patches])))
-    contrasts = [float(patch.std()) for patch in patches]
+
+    def contrast(patch):
+        return float(np.clip(patch, *job.limits).std())  # of a speck as bright as can be no more than of tissue
+
     middle = tuple(slice(side // 2, side // 2 + 1) for side in scan.shape)
-    if scan[_around(middle, scan.shape, PATCH)].compute().std() < DULL * max(contrasts):
+    contrasts = [contrast(patch) for patch in patches]
+    if contrast(scan[_around(middle, scan.shape, PATCH)].compute()) < DULL * max(contrasts):
         middle = places[int(np.argmax(contrasts))]
-    image = scan[_around(middle, scan.shape, job.side)].compute()
+    image = scan[_around(middle, scan.shape, segmentation.LOOKED_AT)].compute()
     return at_scale(job, segmentation.find_scale(_sample(job, image), network, diameter, job.limits), network.config)
 
 
@@ -194,19 +200,20 @@ def _sample(job, image):
 
 
 def at_scale(job, scale, config):
-    """A job whose scan is shown enlarged by about ``scale``: no larger windows for the network, wide enough ones for objects.
+    """A job whose scan is shown enlarged by about ``scale``, in windows as large as memory bears and objects need.
 
     The network sees the same in the windows of neighbours only when each begins at the same place of a pooling cell: the
-    scale is rounded, by less than 1 %, so that a multiple of px in the scan, with which every window begins and ends, is a
-    multiple of pooling cells to the network. What a window's edge changes must not reach what is used of it.
+    scale is rounded, by little more than 1 %, so that a multiple of px in the scan, with which every window begins and ends,
+    is a multiple of pooling cells to the network. What a window's edge changes must not reach what is used of it.
     """
     cell, shown = 2**config.depth, scale * config.image_scale
     cells = max(1, round(STEP * shown / cell))
     multiple = round(cells * cell / shown)
     shown = cells * cell / multiple
-    least = 4 * reach(config.depth, config.upsampling) / shown
-    side, overlap = job.side / max(1, shown), max(job.overlap / shown, least)
-    side, overlap = round_up(round(side), multiple), round_up(round(overlap), 2 * multiple)
+    window, least = (job.side + job.overlap) / max(1, shown), 4 * reach(config.depth, config.upsampling) / shown
+    wanted = job.overlap / shown if shown > 1 else max(job.overlap, job.overlap / 2 / shown)
+    overlap = round_up(round(max(wanted, least)), 2 * multiple)
+    side = round_up(round(max(window - overlap, overlap / 2)), multiple)
     return job._replace(scale=shown / config.image_scale, multiple=multiple, side=side, overlap=overlap)
 
 

@@ -184,8 +184,9 @@ def run(name, given, resumed=None):
         config = devices.for_replicas(config, replicas)
         precision = devices.set_precision(config.precision, gpus)
         if share.count > 1:
-            own = {"devices": nodes.count_own_devices(), "precision": precision}
-            nodes.check_alike(share, "Devices", own, f"take equal ones, or here --precision float32 ({own})")
+            nodes.check_alike(share, "Precisions", {"is": precision}, "begin with --precision float32 on all of them")
+            devices_here = {"are": nodes.count_own_devices()}
+            nodes.check_alike(share, "Numbers of devices", devices_here, "set CUDA_VISIBLE_DEVICES so that all have as many")
         batches.check_batch_size(samples.fit, config, replicas)
         prediction.check_prediction_tile(config)
         folder = resumed

@@ -38,7 +38,7 @@ def compiled_unet(config, on_gpu=False, fused=True):
         upsampling=config.upsampling,
         distance=config.distance,
     )
-    if fused and keras.backend.backend() == "tensorflow" and not on_gpu and devices.replicas_of(model) == 1:  # on GPUs XLA does
+    if fused and keras.backend.backend() == "tensorflow" and not on_gpu and devices.replicas_of(model) == 1:
         devices.fuse_normalisation(model)
     rate = config.learning_rate
     if config.schedule == "cosine":

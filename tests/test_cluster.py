@@ -71,10 +71,17 @@ def test_workers_take_one_core(client):
     assert set(map(str, found.values())) == {str(cluster.OF_ONE_CORE)}
 
 
-def test_workers_elsewhere_take_one_core(scheduler):
+def test_workers_elsewhere_take_one_core_and_do_not_pause(scheduler):
     with cluster.connect(scheduler[0]) as client:
         found = client.run(lambda: os.environ["TF_NUM_INTRAOP_THREADS"])
-    assert set(found.values()) == {"1"}
+        pauses = client.run(lambda dask_worker: dask_worker.memory_manager.memory_pause_fraction)
+    assert set(found.values()) == {"1"} and set(pauses.values()) == {False}
+
+
+def test_as_many_processes_as_are_asked_for(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # as SLURM sets it; processes of one machine would share it
+    with cluster.connect("2") as client:
+        assert list(client.run(lambda: os.environ["CUDA_VISIBLE_DEVICES"]).values()) == ["-1", "-1"]
 
 
 @pytest.mark.parametrize(("gigabytes", "count"), [(1, 1), (16, 4), (100, 8)])

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import files
+import outputs
 import run_folder
+from data import Split
 from files import NotWrittenError, read_json, remove_leftovers, write_json, write_text, written_whole
 
 
@@ -129,3 +131,26 @@ def test_a_run_at_which_another_process_works_is_not_the_one_to_resume(another, 
     another.kill()
     another.wait()
     assert run_folder.find_run("dsb", root=root).resolve() == tmp_path
+
+
+def test_results_and_runs_are_claimed(another, tmp_path):
+    with pytest.raises(ValueError, match="another process is at work here"):
+        outputs.enter(tmp_path)
+    write_json(tmp_path / "split.json", {"fit": {}, "choose": {}, "report": {}})
+    with pytest.raises(ValueError, match="another process is at work here"):
+        run_folder.continue_run(tmp_path, Split([], [], []))
+    made = run_folder.make_folder(tmp_path.parent / f"{tmp_path.name}-made", tmp_path)
+    outputs.enter(tmp_path.parent / f"{tmp_path.name}-results")
+    assert made.resolve() in files._claims and len(files._claims) == 2
+    files.release()
+
+
+@pytest.mark.parametrize("number", files.NO_LOCKS)
+def test_a_file_system_without_locks_is_worked_in_all_the_same(tmp_path, monkeypatch, number):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.FileLock, "acquire", refuse)
+    files.claim(tmp_path)
+    (tmp_path / files.LOCK).touch()
+    assert not files.is_claimed(tmp_path)

@@ -96,6 +96,14 @@ def test_machines_with_different_settings_all_end(nuclei_folder, tmp_path, begun
     assert not (tmp_path / "run").exists()
 
 
+def test_unlike_machines_are_told_what_to_do(monkeypatch):
+    monkeypatch.setattr(nodes, "of_all", lambda value: [value, value + 1])
+    with pytest.raises(ValueError, match="Precisions differ from machine to machine; begin with --precision float32"):
+        nodes.check_alike(nodes.Share(0, 2), "Precisions", {"is": "bfloat16"}, "begin with --precision float32")
+    monkeypatch.setattr(nodes, "of_all", lambda value: [value, value])
+    nodes.check_alike(nodes.Share(0, 2), "Precisions", {"is": "bfloat16"})
+
+
 @pytest.mark.skipif("UNET_SLOW" not in os.environ, reason="a minute or more; UNET_SLOW=1 runs it")
 def test_a_process_that_dies_ends_the_other_and_resume_goes_on(nuclei_folder, tmp_path, begun):
     folder = tmp_path / "run"
