@@ -34,6 +34,7 @@ def connect(address):
         raise ValueError("--dask: Dask is not installed; pip install -r requirements-cluster.txt") from error
     if address == LOCAL or address.isdigit():
         count = max(1, int(address)) if address.isdigit() else workers_here()
+        logging.getLogger("distributed.nanny").setLevel(logging.ERROR)  # warns that TensorFlow is slow to end
         client = Client(n_workers=count, threads_per_worker=1, dashboard_address=None)
         client.register_plugin(_worker_plugin(_set))
     else:
@@ -68,6 +69,7 @@ def _worker_plugin(set_environment):
 
 def _set(variables):
     os.environ.update(variables)
+    logging.getLogger("distributed.worker").setLevel(logging.CRITICAL)  # else a traceback, of what the client tells
 
 
 def _set_defaults(variables):
