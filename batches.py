@@ -18,7 +18,7 @@ from absl import flags
 
 import augment
 import tiles
-from data import depths, normalise, target
+from data import distance_map, normalise, target
 
 BATCHES_AHEAD = 4  # that every worker may have waiting
 
@@ -30,7 +30,7 @@ class TrainingBatches:
     """The batches of one epoch as a sequence, prepared ahead by worker processes; ``close()`` ends them.
 
     Each is (images, targets) or, with border weights, (images, targets, weights): float32 (N, tile, tile, C),
-    normalised; uint8 (N, tile, tile, 1), or float32 (N, tile, tile, 2) with ``data.depths``; float32 (N, tile, tile).
+    normalised; uint8 (N, tile, tile, 1), or float32 (N, tile, tile, 2) with ``data.distance_map``; float32 (N, tile, tile).
     Of several machines that train together (``share``: the number of this one, from 0, and how many) each has its part of
     every batch.
     Set ``epoch`` (from 0) before an epoch begins. The workers run through the batches of the whole run in order; one
@@ -77,8 +77,8 @@ def _start_workers(samples, config, first, share):
 
 
 def check_batch_size(samples, config, replicas=1):
-    """Raise ValueError when a batch is larger than the data; of ``fit_images`` it may hold one image more than once."""
-    if config.fit_images is None and config.batch_size > len(samples):
+    """Raise ValueError when a batch is larger than the data; of ``train_images`` it may hold one image more than once."""
+    if config.train_images is None and config.batch_size > len(samples):
         most = len(samples) // replicas * replicas
         advice = f"make it {most} or less." if most else f"there are fewer than devices, {replicas}: add --device cpu."
         raise ValueError(f"--batch-size {config.batch_size} is larger than the {len(samples)} images to fit; {advice}")
@@ -142,7 +142,7 @@ def _draw_tile(rng, sample, config):
 
 def _target(mask, config):
     truth = target(mask, config.classes, config.border)
-    return np.stack([truth, depths(mask)], axis=-1) if config.distance else truth[..., None]
+    return np.stack([truth, distance_map(mask)], axis=-1) if config.distance else truth[..., None]
 
 
 def border_weights(mask, w0=10.0, sigma=5.0):
@@ -165,8 +165,8 @@ def border_weights(mask, w0=10.0, sigma=5.0):
     return weights / weights.mean()
 
 
-class ChooseBatches:
-    """The choose set as a sequence of (images, targets, weights) batches, never augmented, every pixel counted once.
+class ValidationBatches:
+    """The validation set as a sequence of (images, targets, weights) batches, never augmented, every pixel counted once.
 
     Weights are 1, and 0 for reflected padding, for pixels that an earlier tile holds already, and for the empty tiles
     that fill the last batch: every batch has ``config.batch_size`` tiles, so that it divides by the replicas. ``share`` as

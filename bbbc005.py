@@ -19,25 +19,25 @@ import pandas as pd
 from tqdm import tqdm
 
 import figures
-import simulate_particles
 import splits
 from config import Config
-from data import Measured, Sample, evenly
-from images import as_image, binary_mask, read_image, to_channels
+from data import RecipeResult, Sample, evenly, to_channels
 from objects import candidates, divide
+from readers.images import as_image, binary_mask, read_image
+from simulate import particles as simulate_particles
 
 TITLE = "BBBC005 particles"
 LICENCE = None  # see the set's page
 STRATUM = "focus_level"
-HEADLINES = ("dice_mean", "dice_pooled", "count_error")
+MAIN_SCORES = ("dice_mean", "dice_pooled", "count_error")
 UNUSED = ("hold_out", "labels")
 CONFIG = Config(
     recipe="bbbc005",
     filters=16,
     dropout=0.2,
     augment=0.5,
-    choose_share=0.15,
-    report_share=0.5,
+    validation_share=0.15,
+    test_share=0.5,
     epochs=10,
     steps=60,
 )
@@ -129,47 +129,47 @@ def load_unlabelled(source):
 
 
 def split(samples, config):
-    """Fit, choose and report: all images of one scene together, every focus level in equal shares."""
+    """Fit, validation and test: all images of one scene together, every focus level in equal shares."""
     names = [parse_name(sample.name) for sample in samples]
     scenes = {key: number for number, key in enumerate(sorted({(name.count, name.scene) for name in names}))}
     groups = [scenes[name.count, name.scene] for name in names]
     grouped = splits.with_groups(samples, groups, [name.focus for name in names])
-    return splits.split_by_group(grouped, config.choose_share, config.report_share, config.seed)
+    return splits.split_by_group(grouped, config.validation_share, config.test_share, config.seed)
 
 
-def measure(choose, report, unlabelled, _config, title=TITLE):
-    """Count the cells of the Predicted report set; the choose set fits how touching ones are divided."""
-    separations = fit_counts(choose)
-    tables = {"counts": count_table(report, separations)}
-    panels = {"report set": tables["counts"]}
+def measure(validation, test, unlabelled, _config, title=TITLE):
+    """Count the cells of the Predictions test set; the validation set fits how touching ones are divided."""
+    separations = fit_counts(validation)
+    tables = {"counts": count_table(test, separations)}
+    panels = {"test set": tables["counts"]}
     if unlabelled.samples:
         tables["counts_without_masks"] = count_table(unlabelled, separations)
         panels["published images without masks"] = tables["counts_without_masks"]
     scores = {"count_error": float(tables["counts"]["error"].abs().mean())}
     scores["separations"] = {stain: how._asdict() for stain, how in separations.items()}
     tables |= {f"errors_of_{name}": count_errors(table) for name, table in tables.items()}
-    return Measured(scores, tables, {"counts": figures.counts(panels, f"{title}: number of cells")})
+    return RecipeResult(scores, tables, {"counts": figures.counts(panels, f"{title}: number of cells")})
 
 
-def fit_counts(choose):
-    """{stain: Separation} with the smallest mean absolute count error on a Predicted choose set."""
+def fit_counts(validation):
+    """{stain: Watershed} with the smallest mean absolute count error on a Predictions validation set."""
     fitted = {}
-    names = [parse_name(sample.name) for sample in choose.samples]
+    names = [parse_name(sample.name) for sample in validation.samples]
     for stain in sorted({name.stain for name in names}):
-        images = zip(choose.masks, choose.probabilities, names, strict=True)
+        images = zip(validation.masks, validation.probabilities, names, strict=True)
         members = [(mask, probability, name.count) for mask, probability, name in images if name.stain == stain]
 
         def error(how, members=members):
             return np.mean([abs(divide(mask, probability, how).max(initial=0) - count) for mask, probability, count in members])
 
-        fitted[stain] = min(candidates(choose.probabilities[0], (LEAST_AREA,)), key=error)
+        fitted[stain] = min(candidates(validation.probabilities[0], (LEAST_AREA,)), key=error)
     return fitted
 
 
 def count_table(predicted, separations):
-    """One row per image of a Predicted set: what its name says, cells counted, ``error`` (counted - true) (DataFrame).
+    """One row per image of a Predictions set: what its name says, cells counted, ``error`` (counted - true) (DataFrame).
 
-    A stain that the choose set did not have is divided as the first one that it had.
+    A stain that the validation set did not have is divided as the first one that it had.
     """
     rows = []
     for sample, probability, mask in zip(*predicted, strict=True):

@@ -14,26 +14,26 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-import ctc
 import figures
-import simulate_cells
 import splits
 from config import Config
-from data import Measured, evenly
-from matching import match_all, mean_seg, object_scores
-from measurements import agreement, measure_objects
-from objects import divide_all, fit_separation
+from data import RecipeResult, evenly
+from objects import divide_all, fit_watershed
+from readers import ctc
+from scores.matching import match_all, mean_seg, object_scores
+from scores.measurements import agreement, measure_objects
+from simulate import cells as simulate_cells
 
 TITLE = "Low-contrast cells"
 LICENCE = ctc.LICENCE
 STRATUM = "label_kind"
-UNUSED = ("choose_share", "report_share")
-HEADLINES = ("dice_mean", "seg", "object_iou")
+UNUSED = ("validation_share", "test_share")
+MAIN_SCORES = ("dice_mean", "seg", "object_iou")
 BLOCKS = 5  # of neighbouring frames
 GAP = 5  # frames left out between roles
 CHOOSE = 10  # frames at most; the others are near-copies of these
-CONFIG = Config(recipe="cells", filters=16, dropout=0.2, augment=0.5, border=3, epochs=24, steps=25, views=8)
-SIMULATED = CONFIG.replace(filters=8, tile=128, overlap=32, epochs=16, steps=24, learning_rate=3e-3, views=1)
+CONFIG = Config(recipe="cells", filters=16, dropout=0.2, augment=0.5, border=3, epochs=24, steps=25, tta=8)
+SIMULATED = CONFIG.replace(filters=8, tile=128, overlap=32, epochs=16, steps=24, learning_rate=3e-3, tta=1)
 PUBLISHED = {
     "settings": {"filters": 64, "dropout": 0.5, "augment": 1.0, "border": 0, "batch_size": 1, "epochs": 100, "steps": 10,
                  "tile": 512, "learning_rate": 1e-4, "schedule": "constant", "loss": "cross_entropy", "normalisation": False},
@@ -77,20 +77,20 @@ def hold_outs(samples):
 
 
 def split(samples, config):
-    """One sequence to report, a block of frames of another to choose, the rest to fit, with gaps of ``GAP`` frames.
+    """One sequence to test, a block of frames of another to validation, the rest to fit, with gaps of ``GAP`` frames.
 
     Of a single sequence one block of frames is reported, and the next one chooses. Unless ``config.hold_out`` says
     which, it is the last of those with most gold labels.
     """
-    samples = ctc.choose_labels(samples, config.labels)
+    samples = ctc.select_labels(samples, config.labels)
     names = hold_outs(samples)
     if config.hold_out not in (None, *names):
         raise ValueError(f"--hold-out {config.hold_out}: not among the data, which has {', '.join(names)}.")
     held = config.hold_out or _most_gold(samples)
     parts = splits.leave_gap(splits.hold_out(samples, _units(samples, held), held), ctc.place, GAP)
-    if not any(sample.mask.any() for sample in parts.report):
+    if not any(sample.mask.any() for sample in parts.test):
         raise ValueError(f"No frame of {held} has a labelled cell to report; choose another --hold-out.")
-    return replace(parts, choose=evenly(parts.choose, CHOOSE))
+    return replace(parts, validation=evenly(parts.validation, CHOOSE))
 
 
 def stratum_names(_samples):
@@ -98,33 +98,33 @@ def stratum_names(_samples):
     return ctc.LABELS
 
 
-def measure(choose, report, _unlabelled, config, title=TITLE):
+def measure(validation, test, _unlabelled, config, title=TITLE):
     """Objects, how well they are found, and their sizes and shapes beside those of the truth.
 
-    How masks are divided is fitted on the choose set. Scores are those of the gold labels where the report set has
+    How masks are divided is fitted on the validation set. Scores are those of the gold labels where the test set has
     any, else of the silver ones. Compared are cells that touch no image border and are found with an IoU of at least
     0.5.
     """
-    how = fit_separation(choose, mean_seg)
-    objects = divide_all(report, how)
-    matches = match_all(report.samples, objects)
+    how = fit_watershed(validation, mean_seg)
+    objects = divide_all(test, how)
+    matches = match_all(test.samples, objects)
     kinds = pd.DataFrame(
         [
             {STRATUM: ctc.LABELS[kind], "images": part["name"].nunique(), "cells": len(part), **object_scores(part)}
             for kind, part in matches.groupby("stratum")
         ]
     )
-    sizes = [config.pixel_size or sample.pixel_size for sample in report.samples]
-    true = _measure_all(report.samples, [sample.mask for sample in report.samples], sizes)
-    found = _measure_all(report.samples, objects, sizes)
+    sizes = [config.pixel_size or sample.pixel_size for sample in test.samples]
+    true = _measure_all(test.samples, [sample.mask for sample in test.samples], sizes)
+    found = _measure_all(test.samples, objects, sizes)
     pairs = compared(matches, true, found)
     tables = {"objects": kinds, "measurements": found, "measurements_of_truth": true}
-    shown = evenly(list(zip(report.samples, objects, strict=True)), 3)
+    shown = evenly(list(zip(test.samples, objects, strict=True)), 3)
     drawn = figures.outlines(
         [sample.image for sample, _ in shown],
         {"truth": [sample.mask for sample, _ in shown], "prediction": [labels for _, labels in shown]},
         [sample.name for sample, _ in shown],
-        f"{title}: true and predicted cells of the report set",
+        f"{title}: true and predicted cells of the test set",
     )
     pictures = {"objects": drawn}
     if len(pairs[0]) > 1:
@@ -132,9 +132,9 @@ def measure(choose, report, _unlabelled, config, title=TITLE):
         pictures["agreement"] = figures.agreement(*pairs, f"{title}: measured on the prediction and on the truth")
     scores = {name: float(kinds[name].iloc[0]) for name in ("seg", "object_iou", "found")}
     scores["separation"] = how._asdict()
-    names = [f"predictions/{sample.name}_objects" for sample in report.samples]
+    names = [f"predictions/{sample.name}_objects" for sample in test.samples]
     labels = {name: numbers.astype(np.uint16) for name, numbers in zip(names, objects, strict=True)}
-    return Measured(scores, tables, pictures, labels)
+    return RecipeResult(scores, tables, pictures, labels)
 
 
 def compared(matches, true, found):

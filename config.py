@@ -34,11 +34,11 @@ class Config:
     output: str | None = option(None, "folder of this run, must not exist (default: runs/<recipe>/<date-time>)")
     seed: int = option(0, "of the split, the weights' first values and every random draw")
 
-    choose_share: float = option(0.15, "share of the images that chooses the best epoch and the threshold (validation)")
-    report_share: float = option(0.2, "share of the images that is kept for the report (test)")
+    validation_share: float = option(0.15, "share of the images that chooses the best epoch and the threshold (validation)")
+    test_share: float = option(0.2, "share of the images that is kept for the report (test)")
     hold_out: str | None = option(None, "sample, sequence or block of slices kept for the report; all: each in turn")
     split: str = option("independent", "independent: what is alike stays together; shuffled: only to show what a leak does")
-    fit_images: int | None = option(None, "fit to so many of the images only, for a learning curve")
+    train_images: int | None = option(None, "fit to so many of the images only, for a learning curve")
     labels: str = option("both", "Cell Tracking labels: gold (by hand), silver (computed), or gold where there are any")
     channels: int = option(1, "channels the network sees: 1 (colour becomes gray) or 3")
     classes: int = option(2, "2 = objects against background; more = class numbers in the masks")
@@ -62,14 +62,16 @@ class Config:
     overlap: int = option(64, "pixels that neighbouring training tiles share at least")
     learning_rate: float = option(1e-3, "of Adam, at the start")
     schedule: str = option("cosine", "how the learning rate falls over the epochs")
-    patience: int = option(20, "epochs without a better Dice on the choose set before training stops")
-    smoothing: int = option(1, "epochs whose mean Dice on the choose set is compared to choose the best; 1 = each for itself")
+    patience: int = option(20, "epochs without a better Dice on the validation set before training stops")
+    smoothing: int = option(
+        1, "epochs whose mean Dice on the validation set is compared to choose the best; 1 = each for itself"
+    )
     loss: str = option("cross_entropy_dice", "what training minimises")
     border_weights: bool = option(False, "weigh the gaps between touching objects, as the U-Net paper does")
     augment: float = option(1.0, "strength of the augmentation, 0 (off) to 1")
 
     prediction_tile: int = option(1024, "height and width of a tile at prediction, px; smaller needs less memory")
-    views: int = option(1, "turned and mirrored views of an image whose predictions are averaged, 1 to 8; each costs time")
+    tta: int = option(1, "turned and mirrored tta of an image whose predictions are averaged, 1 to 8; each costs time")
     blend: str = option("linear", "how overlapping predictions are blended")
 
     nodes: str | None = option(
@@ -88,20 +90,20 @@ class Config:
         for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{flag(name)} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("fit_images", "pixel_size"):
+        for name in ("train_images", "pixel_size"):
             if getattr(self, name) is not None and not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{flag(name)} is {getattr(self, name)}; it must be above 0.")
         for name in ("learning_rate", "image_scale"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{flag(name)} is {getattr(self, name)}; it must be above 0.")
-        for name in ("augment", "dropout", "choose_share", "report_share"):
+        for name in ("augment", "dropout", "validation_share", "test_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{flag(name)} is {getattr(self, name)}; it must be from 0 to 1.")
         self._check_together()
 
     def _check_together(self):
-        if not 1 <= self.views <= 8:
-            raise ValueError(f"--views is {self.views}; an image has 8 turned and mirrored views, so it must be from 1 to 8.")
+        if not 1 <= self.tta <= 8:
+            raise ValueError(f"--tta is {self.tta}; an image has 8 turned and mirrored tta, so it must be from 1 to 8.")
         if min(self.seed, self.workers, self.border) < 0:
             raise ValueError("--seed, --workers and --border must be 0 or more.")
         if (self.border or self.distance) and self.classes > 2:
@@ -115,9 +117,9 @@ class Config:
             )
         if not 2 <= self.classes <= 256:
             raise ValueError(f"--classes is {self.classes}; background counts as one, so it must be from 2 to 256.")
-        if self.choose_share == 0 or self.report_share == 0 or self.choose_share + self.report_share >= 1:
+        if self.validation_share == 0 or self.test_share == 0 or self.validation_share + self.test_share >= 1:
             raise ValueError(
-                f"--choose-share {self.choose_share} and --report-share {self.report_share} must be above 0 and leave "
+                f"--validation-share {self.validation_share} and --test-share {self.test_share} must be above 0 and leave "
                 "images to fit (their sum below 1)."
             )
         if self.dropout == 1:

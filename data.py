@@ -12,9 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from images import to_channels
-
-ROLES = ("fit", "choose", "report")
+ROLES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -47,9 +45,9 @@ class Sample:
 class Split:
     """Three disjoint lists of samples, one for each role."""
 
-    fit: list
-    choose: list
-    report: list
+    train: list
+    validation: list
+    test: list
 
     def items(self):
         """(role, samples) for each role."""
@@ -67,7 +65,7 @@ class Split:
         }
 
 
-class Predicted(NamedTuple):
+class Predictions(NamedTuple):
     """Samples with what the network made of them: float32 (H, W, maps) probabilities and the masks decided from them."""
 
     samples: list
@@ -75,7 +73,7 @@ class Predicted(NamedTuple):
     masks: list
 
 
-class Measured(NamedTuple):
+class RecipeResult(NamedTuple):
     """What a recipe measures beyond the pixel scores.
 
     ``scores``: entries of scores.json. ``tables``: {name: DataFrame}. ``figures``: {name: Figure}. ``tiffs``: {path
@@ -97,6 +95,26 @@ def prepare(sample, channels=1, scale=1.0):
         image = image.reshape(height, width, channels)
         mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
     return replace(sample, image=image, mask=mask)
+
+
+def to_channels(image, channels, name="image"):
+    """Convert (H, W) or (H, W, C) to (H, W, channels); the alpha channel of RGBA and gray-alpha is dropped.
+
+    Colour becomes gray by the luminance weights of ITU-R BT.601. Raises ValueError for a count that cannot be made.
+    """
+    image = image[..., None] if image.ndim == 2 else image
+    found = image.shape[2]
+    if channels == found:
+        return image
+    if found in (2, 4):
+        image = image[..., : found - 1]
+    if channels == image.shape[2]:
+        return np.ascontiguousarray(image)
+    if channels == 1 and image.shape[2] == 3:
+        return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+    if channels == 3 and image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    raise ValueError(f"{name}: has {found} channels, cannot be made into {channels}; set --channels {found} or convert it.")
 
 
 def evenly(items, count):
@@ -159,7 +177,7 @@ def target(mask, classes, border=0):
     return foreground + (foreground & edge(mask, border)) if border else foreground
 
 
-def depths(mask):
+def distance_map(mask):
     """How deep every pixel lies in its object of an instance mask (H, W): float32, 0 background, 1 in each object's depth.
 
     Distances from the object's edge, also where it touches another one, as shares of the object's greatest: of a tile, what

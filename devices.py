@@ -4,7 +4,7 @@ import contextlib
 from functools import partial
 from pathlib import Path
 
-from backend import held_back_errors, keras
+from system.backend import held_back_errors, keras
 
 
 def list_gpus(device="auto"):

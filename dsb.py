@@ -4,7 +4,7 @@ Source    Data Science Bowl 2018, stage1_train: 664 images, 28,986 nuclei (Caice
 Command   python train_and_predict.py dsb --data stage1_train.zip
 Hardware  2 cores of an AMD EPYC with AVX512-BF16, no GPU, bfloat16
 Time      102 minutes of training (some other work ran beside), 6 minutes of prediction, scores and figures
-Score     132 report images: mean Dice 0.912 (95 % 0.892 to 0.929), mean average precision of nuclei 0.534; results/dsb
+Score     132 test images: mean Dice 0.912 (95 % 0.892 to 0.929), mean average precision of nuclei 0.534; results/dsb
 """
 
 import contextlib
@@ -16,26 +16,25 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-import explore
 import figures
-import leaks
-import simulate_nuclei
 import splits
-from archives import digest, open_archive
 from config import Config
-from data import Measured, Sample, evenly
-from files import written_whole
-from matching import detection_table, mean_average_precision, pooled_detection
+from data import RecipeResult, Sample, evenly
+from explore import leaks, tables
 from metrics import bootstrap_interval
-from objects import divide_all, fit_separation
-from pairs import find_pairs, read_pair
+from objects import divide_all, fit_watershed
+from readers.archives import open_archive
+from readers.pairs import find_pairs, read_pair
+from scores.matching import detection_table, mean_average_precision, pooled_detection
+from simulate import nuclei as simulate_nuclei
+from system.files import digest, written_whole
 
 TITLE = "DSB 2018 nuclei"
 LICENCE = "CC0"
-CONFIG = Config(recipe="dsb", distance=True, filters=32, dropout=0.2, augment=0.5, epochs=36, smoothing=5, views=8)
-SIMULATED = CONFIG.replace(filters=8, epochs=6, steps=24, learning_rate=3e-3, views=1)
+CONFIG = Config(recipe="dsb", distance=True, filters=32, dropout=0.2, augment=0.5, epochs=36, smoothing=5, tta=8)
+SIMULATED = CONFIG.replace(filters=8, epochs=6, steps=24, learning_rate=3e-3, tta=1)
 STRATUM = "cluster"
-HEADLINES = ("dice_mean", "dice_pooled", "map", "ap50")
+MAIN_SCORES = ("dice_mean", "dice_pooled", "map", "ap50")
 UNUSED = ("hold_out", "labels")
 PUBLISHED = {"settings": {"epochs": 5, "steps": 3500, "smoothing": 1, "distance": False}, "scores": {"Dice": 0.602}}
 CLUSTERS = 8
@@ -94,51 +93,51 @@ def load(source, cache=CACHE):
 
 
 def split(samples, config):
-    """Fit, choose and report: equal shares of eight clusters of images, crops of one photograph kept together."""
+    """Fit, validation and test: equal shares of eight clusters of images, crops of one photograph kept together."""
     if config.classes != 2:
         raise ValueError(f"--classes is {config.classes}, but the masks of dsb number nuclei: objects and background are 2.")
     groups, _ = leaks.leak_groups([sample.image for sample in samples])
-    strata = explore.cluster(explore.image_table(samples), CLUSTERS)
+    strata = tables.cluster(tables.image_table(samples), CLUSTERS)
     return splits.split_by_group(
-        splits.with_groups(samples, groups, strata), config.choose_share, config.report_share, config.seed
+        splits.with_groups(samples, groups, strata), config.validation_share, config.test_share, config.seed
     )
 
 
-def measure(choose, report, _unlabelled, _config, title=TITLE):
+def measure(validation, test, _unlabelled, _config, title=TITLE):
     """Separate nuclei and how well they are found: in the mean per image, per cluster, and all nuclei together.
 
-    How touching ones are divided is fitted on the choose set, by ``map``, whose value there is ``choose_map``.
+    How touching ones are divided is fitted on the validation set, by ``map``, whose value there is ``validation_map``.
     """
-    how = fit_separation(choose, mean_average_precision, len(choose.samples))
-    objects = divide_all(report, how)
-    table = detection_table(report.samples, objects)
+    how = fit_watershed(validation, mean_average_precision, len(validation.samples))
+    objects = divide_all(test, how)
+    table = detection_table(test.samples, objects)
     scores = {name: float(table[name].mean()) for name in ("map", "ap50")}
     scores["map_interval"] = bootstrap_interval(table["map"], table["group"])
     scores |= {f"{name}_pooled": value for name, value in pooled_detection(table).items()}
     scores |= {name: int(table[name].sum()) for name in ("objects", "splits", "merges")}
-    fluorescent = table[[is_fluorescence(sample) for sample in report.samples]]
+    fluorescent = table[[is_fluorescence(sample) for sample in test.samples]]
     if len(fluorescent):
         scores["images_fluorescence"] = len(fluorescent)
         scores |= {f"{name}_fluorescence": float(fluorescent[name].mean()) for name in ("map", "ap50")}
         scores["ap50_fluorescence_pooled"] = pooled_detection(fluorescent)["ap50"]
-    scores["choose_map"] = mean_average_precision(choose.samples, divide_all(choose, how))
+    scores["validation_map"] = mean_average_precision(validation.samples, divide_all(validation, how))
     scores["separation"] = how._asdict()
     clusters = table.groupby("stratum").agg(
         images=("name", "size"), objects=("objects", "sum"), map=("map", "mean"), ap50=("ap50", "mean"),
         splits=("splits", "sum"), merges=("merges", "sum"),
     )  # fmt: skip
-    shown = sorted(zip(report.samples, objects, table["map"], strict=True), key=lambda row: row[2])
+    shown = sorted(zip(test.samples, objects, table["map"], strict=True), key=lambda row: row[2])
     shown = evenly(shown, 6)
     drawn = figures.outlines(
         [sample.image for sample, _, _ in shown],
         {"truth": [sample.mask for sample, _, _ in shown], "prediction": [labels for _, labels, _ in shown]},
         [f"{sample.name[:8]}\nmean AP {score:.3f}" for sample, _, score in shown],
-        f"{title}: nuclei of the report set, from the worst to the best mean average precision",
+        f"{title}: nuclei of the test set, from the worst to the best mean average precision",
     )
-    names = [f"predictions/{sample.name}_objects" for sample in report.samples]
+    names = [f"predictions/{sample.name}_objects" for sample in test.samples]
     labels = {name: numbers.astype(np.uint16) for name, numbers in zip(names, objects, strict=True)}
     tables = {"objects": table, "objects_per_cluster": clusters.reset_index().rename(columns={"stratum": "cluster"})}
-    return Measured(scores, tables, {"objects": drawn}, labels)
+    return RecipeResult(scores, tables, {"objects": drawn}, labels)
 
 
 def is_fluorescence(sample):

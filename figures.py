@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from skimage.segmentation import find_boundaries
 
-from measurements import QUANTITIES, UNITS, differences
+from scores.measurements import QUANTITIES, UNITS, differences
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442",
@@ -25,13 +25,13 @@ OVERLAY = {"true positive": SKY, "false positive": VERMILION, "false negative": 
 def training_curves(history, best, title):
     """Loss and Dice over the epochs from ``history`` (DataFrame), the ``best`` one (from 1) marked.
 
-    The loss of the choose set is left out: its empty tiles and padding make it another scale than the fit set's.
+    The loss of the validation set is left out: its empty tiles and padding make it another scale than the training set's.
     """
     figure, axes = canvas(1, 2, 11, 4.2, title)
     for axis, name, label in zip(axes[0], ("loss", "dice"), ("Loss", "Dice, all pixels"), strict=True):
         axis.plot(history["epoch"], history[name], color=BLUE, label="fit (augmented, with dropout)")
         if name == "dice":
-            axis.plot(history["epoch"], history["val_dice"], color=ORANGE, label="choose")
+            axis.plot(history["epoch"], history["val_dice"], color=ORANGE, label="validation")
         axis.axvline(best, color="0.5", linestyle=":", label=f"best epoch, {best}")
         axis.set(xlabel="Epoch", ylabel=label)
         axis.grid(alpha=0.3)
@@ -166,7 +166,7 @@ def scores_over_threshold(table, fitted, title):
     axis = axes[0, 0]
     for name, label, colour in (("v_rand", "V_rand", BLUE), ("v_info", "V_info", ORANGE)):
         axis.plot(table["threshold"], table[name], color=colour, marker="o", label=f"{label}, best {table[name].max():.3f}")
-    axis.axvline(fitted, color="0.5", linestyle=":", label="threshold fitted on the choose set")
+    axis.axvline(fitted, color="0.5", linestyle=":", label="threshold fitted on the validation set")
     axis.set(xlabel="Threshold on the membrane's probability", ylabel="Score")
     axis.grid(alpha=0.3)
     axis.legend(frameon=False)

@@ -17,29 +17,29 @@ import pandas as pd
 from tqdm import tqdm
 
 import figures
-import simulate_membranes
 import splits
 from config import Config
-from data import Measured, Sample
-from images import as_image, binary_mask, read_stack
+from data import RecipeResult, Sample
 from metrics import foreground
-from partitions import cells_after_thinning, cells_of_truth, close_gaps, v_info, v_rand
+from readers.images import as_image, binary_mask, read_stack
+from scores.partitions import cells_after_thinning, cells_of_truth, close_gaps, v_info, v_rand
+from simulate import membranes as simulate_membranes
 
 TITLE = "ISBI 2012 membranes"
 LICENCE = "the challenge's own terms (research); cite Arganda-Carreras et al. 2015"
 STRATUM = "block"
-UNUSED = ("choose_share", "report_share", "labels")
-HEADLINES = ("v_rand", "v_info", "v_rand_at_fitted_threshold")
-BLOCKS = 5  # of neighbouring slices, one each to report and to choose
+UNUSED = ("validation_share", "test_share", "labels")
+MAIN_SCORES = ("v_rand", "v_info", "v_rand_at_fitted_threshold")
+BLOCKS = 5  # of neighbouring slices, one each to test and to validation
 GAP = 1  # slices left out between roles
 SIDE = (512, 512)  # px, of the published slices
 THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))  # as the challenge's script
 DEPTHS = (None, 0.2, 0.15, 0.1, 0.07, 0.05)  # of ``close_gaps``; None leaves gaps open
-CONFIG = Config(recipe="isbi", filters=16, dropout=0.2, augment=0.5, epochs=24, steps=25, views=8)
-SIMULATED = CONFIG.replace(filters=8, tile=128, overlap=32, epochs=8, steps=24, learning_rate=3e-3, views=1)
+CONFIG = Config(recipe="isbi", filters=16, dropout=0.2, augment=0.5, epochs=24, steps=25, tta=8)
+SIMULATED = CONFIG.replace(filters=8, tile=128, overlap=32, epochs=8, steps=24, learning_rate=3e-3, tta=1)
 PUBLISHED = {
     "settings": {"filters": 64, "tile": 512, "batch_size": 2, "steps": 300, "epochs": 200, "learning_rate": 1e-4,
-                 "schedule": "constant", "loss": "cross_entropy", "normalisation": False, "views": 1},
+                 "schedule": "constant", "loss": "cross_entropy", "normalisation": False, "tta": 1},
     "scores": {"V_rand": 0.97276, "V_info": 0.98662, "best Keras network V_rand": 0.9641, "best Keras network V_info": 0.9805,
                "best of all V_rand": 0.98680, "best of all V_info": 0.99144},
 }  # fmt: skip
@@ -94,7 +94,7 @@ def hold_outs(_samples):
 
 
 def split(samples, config):
-    """One block of neighbouring slices to report, the next one to choose, the others to fit, with gaps of ``GAP``."""
+    """One block of neighbouring slices to test, the next one to validation, the others to fit, with gaps of ``GAP``."""
     if len(samples) < BLOCKS:
         raise ValueError(f"{IMAGES}: has {len(samples)} slices; {BLOCKS} blocks of neighbouring ones need at least {BLOCKS}.")
     blocks = [number for number, part in enumerate(np.array_split(range(len(samples)), BLOCKS), 1) for _ in part]
@@ -108,37 +108,37 @@ def place(sample):
     return "volume", int(sample.name.split("_")[1])
 
 
-def measure(choose, report, unlabelled, config, title=TITLE):
-    """The challenge's scores of the report set, and its submission for the test volume.
+def measure(validation, test, unlabelled, config, title=TITLE):
+    """The challenge's scores of the test set, and its submission for the test volume.
 
-    How deep gaps are closed is fitted on the choose set. ``v_rand`` and ``v_info`` are the best over
-    ``THRESHOLDS``, as the challenge takes them; beside them stand those at the threshold that is best on the choose set,
+    How deep gaps are closed is fitted on the validation set. ``v_rand`` and ``v_info`` are the best over
+    ``THRESHOLDS``, as the challenge takes them; beside them stand those at the threshold that is best on the validation set,
     and ``v_rand_with_gaps``, the best without closing any. ``pixel_error`` is the share of wrong pixels.
     """
-    depth, fitted = fit_membranes(choose)
-    table = threshold_table(report.samples, membranes(report, depth))
+    depth, fitted = fit_membranes(validation)
+    table = threshold_table(test.samples, membranes(test, depth))
     honest = table.set_index("threshold").loc[fitted]
     scores = {
         "v_rand": float(table["v_rand"].max()),
         "v_info": float(table["v_info"].max()),
-        "v_rand_with_gaps": float(threshold_table(report.samples, membranes(report, None))["v_rand"].max()),
+        "v_rand_with_gaps": float(threshold_table(test.samples, membranes(test, None))["v_rand"].max()),
         "gap_depth": depth,
         "membrane_threshold": fitted,
         **{f"{name}_at_fitted_threshold": float(honest[name]) for name in ("v_rand", "v_info", "pixel_error")},
     }
-    curves = figures.scores_over_threshold(table, fitted, f"{title}: scores of the report set over the threshold")
+    curves = figures.scores_over_threshold(table, fitted, f"{title}: scores of the test set over the threshold")
     volumes = {"submission": 1 - np.stack(membranes(unlabelled, depth))} if unlabelled.samples else {}
-    return Measured(scores, {"thresholds": table}, {"v_rand": curves}, volumes)
+    return RecipeResult(scores, {"thresholds": table}, {"v_rand": curves}, volumes)
 
 
-def fit_membranes(choose):
-    """The (depth, threshold) for which V_rand is best on a Predicted choose set.
+def fit_membranes(validation):
+    """The (depth, threshold) for which V_rand is best on a Predictions validation set.
 
     The depth is the best in the mean over all thresholds: one whose score hardly depends on the threshold is more likely
     to serve other slices than one that is best at a single threshold.
     """
     tables = {
-        depth: threshold_table(choose.samples, membranes(choose, depth)).set_index("threshold")["v_rand"]
+        depth: threshold_table(validation.samples, membranes(validation, depth)).set_index("threshold")["v_rand"]
         for depth in tqdm(DEPTHS, desc="Fitting the membranes", unit="setting", disable=None)
     }
     depth = max(tables, key=lambda depth: tables[depth].mean())
@@ -146,7 +146,7 @@ def fit_membranes(choose):
 
 
 def membranes(predicted, depth):
-    """Probability of membrane (H, W) float32 in each image of a Predicted set, its gaps closed unless ``depth`` is None."""
+    """Probability of membrane (H, W) float32 in each image of a Predictions set, its gaps closed unless ``depth`` is None."""
     found = [1 - foreground(probability) for probability in predicted.probabilities]
     return found if depth is None else [close_gaps(membrane, depth) for membrane in found]
 

@@ -15,13 +15,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-import inputs
-import outputs
-from archives import digest
-from files import NotWrittenError, release
-from images import has_planar_colours, read_pixel_size, read_planes
+from inference import inputs, outputs
+from readers.images import has_planar_colours, read_pixel_size, read_planes
+from system.files import NotWrittenError, digest, release
 
-SETTINGS = ("channel", "pixel_size", "diameter", "views", "invert", "probability", "engine")  # the same for a whole folder
+SETTINGS = ("channel", "pixel_size", "diameter", "tta", "invert", "probability", "engine")  # the same for a whole folder
 SLICES = "Its planes were read as the colours of one picture; if they are slices, choose one with --channel."
 SCAN = "Looked at block by block: not checked for contrast, focus, doubt and stability."
 MODEL = Path(__file__).parent / "weights" / "nuclei.keras"
@@ -63,7 +61,7 @@ def connected(address):
     if address is None:
         yield None
         return
-    import cluster
+    from parallel import cluster
 
     with cluster.connect(address) as client:
         yield client
@@ -111,7 +109,7 @@ def one_by_one(folder, to_do, network, options, _client):
 
 def on_cluster(folder, to_do, network, options, client):
     """As ``one_by_one``, on the workers of a Dask cluster: image by image, and scans block by block."""
-    import cluster
+    from parallel import cluster
 
     scans = {name: path for name, path in to_do.items() if inputs.is_scan(path)}
     files = [(folder.resolve(), name, path.resolve(), options) for name, path in to_do.items() if name not in scans]
@@ -133,7 +131,7 @@ def attempt(action, *given):
 
 def segment_there(folder, name, path, options):
     """``segment_file`` on a worker of a cluster, which opens the network itself."""
-    import cluster
+    from parallel import cluster
 
     segment_file(folder, name, path, cluster.open_once(options.model, options.engine), options)
 
@@ -150,14 +148,14 @@ def segment_file(folder, name, path, network, options):
 
 def segment_large(folder, name, path, network, options, client):
     """Write the files of a scan, as ``segment_file``, block by block on the workers of a Dask cluster."""
-    import scans
+    from parallel import scans
 
     if options.probability:
         raise ValueError(f"{path}: no probability is written of OME-Zarr; leave --probability out.")
     outputs.forget(folder, name)
     before = outputs.state(path)
     job = scans.Job(str(path.resolve()), options.channel, "", options.model, options.engine)
-    job = scans.looked_at(job._replace(views=options.views, invert=options.invert), network, options.diameter)
+    job = scans.looked_at(job._replace(tta=options.tta, invert=options.invert), network, options.diameter)
     pieces = outputs.pieces_of(folder, name, [*before, job.scale, job.side, job.overlap, *job.limits]).resolve()
     job = job._replace(pieces=str(pieces))
     size = options.pixel_size or scans.open_scan(path, options.channel)[1]
@@ -179,7 +177,7 @@ def segment_pages(path, planes, network, options):
         size = options.pixel_size or read_pixel_size(path)
         note = SLICES if options.channel is None and has_planar_colours(path) else ""
         for plane in planes:
-            found = segment(plane, network, pixel_size=size, views=options.views, **shown)
+            found = segment(plane, network, pixel_size=size, tta=options.tta, **shown)
             reason = "" if found.quality["objects"] else explain_blank(plane, network, **shown)
             reason = " ".join(part for part in (reason, note) if part)
             yield found._replace(quality=found.quality | {"pixel_size": size, "explanation": reason})
@@ -207,7 +205,7 @@ def parse_command_line(arguments):
     add("--diameter", type=_diameter, default="auto", metavar="PX", help="expected diameter of the objects in px, to scale the "
         "image by; auto: from a first look at its middle; none: no scaling (default: %(default)s)")  # fmt: skip
     add("--pixel-size", type=_positive, metavar="UM", help="µm per px (default: what TIFF files say)")
-    add("--views", type=int, default=2, choices=range(1, 9), metavar="N", help="turned and mirrored views whose mean is "
+    add("--tta", type=int, default=2, choices=range(1, 9), metavar="N", help="turned and mirrored tta whose mean is "
         "taken, 1 to 8; each costs time for a little more precision, benchmarks/README.md (default: %(default)s)")  # fmt: skip
     add("--probability", action="store_true", help="also write <name>_probability.tif (float32, 0 to 1)")
     add("--engine", choices=("keras", "openvino"), default="keras", help="what computes the network; openvino, on CPUs, is a "

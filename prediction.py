@@ -7,11 +7,11 @@ import numpy as np
 from tqdm import tqdm
 
 import tiles
-from backend import keras
 from data import normalise
+from system.backend import keras
 from unet import reach
 
-VIEWS = list(itertools.product((1, -1), range(4)))  # mirrored or not, quarter turns
+TRANSFORMS = list(itertools.product((1, -1), range(4)))  # mirrored or not, quarter turns
 OPENVINO_NAMES = {"float32": "f32", "bfloat16": "bf16"}
 BLEND_WIDTH = 32  # px over which two tiles fade into each other, beyond what neither can know
 
@@ -34,18 +34,18 @@ def predict_image(predict, image, limits, config):
 
     ``predict``: see ``predict_function``; ``limits``: see ``data.normalise``. An image larger than
     ``config.prediction_tile`` is predicted in overlapping tiles, which give what one large tile would give. The mean
-    over ``config.views`` of the eight ways to turn and mirror an image.
+    over ``config.tta`` of the eight ways to turn and mirror an image.
     """
     total = 0
-    for view in predict_views(predict, image, limits, config):
-        total += view / np.float32(config.views)
+    for view in predict_transforms(predict, image, limits, config):
+        total += view / np.float32(config.tta)
     return total
 
 
-def predict_views(predict, image, limits, config):
-    """The probabilities of each of the first ``config.views`` views of an image, turned back: a generator, see above."""
+def predict_transforms(predict, image, limits, config):
+    """The probabilities of each of the first ``config.tta`` tta of an image, turned back: a generator, see above."""
     margin = reach(config.depth, config.upsampling)
-    for flip, turns in VIEWS[: config.views]:
+    for flip, turns in TRANSFORMS[: config.tta]:
         probability = tiles.predict_tiled(
             lambda batch: predict(normalise(batch, limits)),  # tile by tile: whole images in float32 need much memory
             np.rot90(image[::flip], turns),

@@ -13,20 +13,20 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from backend import keras
 from config import Config
-from data import Sample, prepare
+from data import Sample, prepare, to_channels
 from devices import fast_precision, in_precision, list_gpus
-from files import read_json
-from images import as_image, to_channels
-from measurements import measure_objects
 from metrics import foreground, to_mask
-from objects import Separation, candidates, divide
-from prediction import openvino_function, predict_function, predict_views, remembering, resize
-from quality import LIMITS, flags, measure_quality
+from objects import Watershed, candidates, divide
+from prediction import openvino_function, predict_function, predict_transforms, remembering, resize
+from readers.images import as_image
+from scores.measurements import measure_objects
+from scores.quality import LIMITS, flags, measure_quality
+from system.backend import keras
+from system.files import read_json
 from tiles import pad, round_up
 
-DEFAULT_VIEWS = 2  # of an image, whose mean is taken; 8 are four times the work (what they bring: benchmarks/README.md)
+DEFAULT_TTA = 2  # of an image, whose mean is taken; 8 are four times the work (what they bring: benchmarks/README.md)
 SCALES = (0.125, 8)  # by which images are scaled at most
 LOOKED_AT = 1024  # px in height and width that are looked at to find the scale, or why nothing is found
 LOOKS, NEAR = 3, 1.2  # at most, for the scale; a factor that is near enough
@@ -99,14 +99,14 @@ def open_network(path, engine="keras"):
     return Network(predict_function(in_precision(model, fast_precision(list_gpus("auto")))), config, card)
 
 
-def segment(image, model, *, pixel_size=None, diameter="auto", views=DEFAULT_VIEWS, invert=False):
+def segment(image, model, *, pixel_size=None, diameter="auto", tta=DEFAULT_TTA, invert=False):
     """Find the objects of an image: a Segmentation.
 
     ``image``: (H, W) or (H, W, C) of any size, 8 or 16 bits or fractions. ``model``: a Network of ``open_network``, or the
     path of its file. ``pixel_size``: µm per px, for measurements in µm. ``diameter``: expected diameter of the objects in
-    px, to which the image is scaled for the network; "auto" takes it from a first look. ``views``: 1 to 8 mirrored and
-    turned views of the image whose mean is taken. ``invert``: show dark as bright to the network; intensities are measured
-    as they are. Raises ValueError for an image of other dimensions, for pixels that are not numbers, for sizes and views
+    px, to which the image is scaled for the network; "auto" takes it from a first look. ``tta``: 1 to 8 mirrored and
+    turned tta of the image whose mean is taken. ``invert``: show dark as bright to the network; intensities are measured
+    as they are. Raises ValueError for an image of other dimensions, for pixels that are not numbers, for sizes and tta
     that cannot be, and for a diameter when the model card does not say how large the training's objects were.
     """
     network = model if isinstance(model, Network) else open_network(model)
@@ -125,7 +125,7 @@ def segment(image, model, *, pixel_size=None, diameter="auto", views=DEFAULT_VIE
     sample = Sample("image", inverted(image) if invert else image, np.zeros(image.shape[:2], np.uint8))
     network = network._replace(predict=remembering(network.predict))  # the first look is the first view, if it changes nothing
     scale = find_scale(sample, network, diameter)
-    objects, probability, masks = number_objects(sample, network, scale, views)
+    objects, probability, masks = number_objects(sample, network, scale, tta)
     found, mask = foreground(probability), (objects > 0).astype(np.uint8)
     gray = to_channels(image, 1)[..., 0] if image.shape[2] == 3 else image[..., 0]
     measurements = measure_objects(objects, pixel_size, gray)
@@ -134,13 +134,13 @@ def segment(image, model, *, pixel_size=None, diameter="auto", views=DEFAULT_VIE
     return Segmentation(mask * np.uint8(255), objects, found, measurements, quality | {"scale": scale})
 
 
-def number_objects(sample, network, scale=1.0, views=DEFAULT_VIEWS, limits=None, multiple=1):
-    """The objects of a Sample: their numbers, int32 (H, W); the probability (H, W, maps); masks of two views, or None.
+def number_objects(sample, network, scale=1.0, tta=DEFAULT_TTA, limits=None, multiple=1):
+    """The objects of a Sample: their numbers, int32 (H, W); the probability (H, W, maps); masks of two tta, or None.
 
     ``scale``: enlarges the image for the network. ``limits``: intensities that it sees as 0 and 1, if not those of the image.
     ``multiple``: of how many px the network is shown, by reflection at the bottom and the right.
     """
-    probability, masks = _predict(sample, network, scale, views, limits, multiple)
+    probability, masks = _predict(sample, network, scale, tta, limits, multiple)
     how = _separation(network, probability, scale)
     return divide(to_mask(probability, network.card["threshold"]), probability, how), probability, masks
 
@@ -181,7 +181,7 @@ def find_scale(sample, network, diameter, limits=None):
 def _look(sample, network, scale, limits):
     """The diameter (px) that half of the area found in a Sample exceeds; None when nothing is found."""
     probability, _ = _predict(sample, network, scale, 1, limits)
-    how = _separation(network, probability, scale)._replace(least_area=1)
+    how = _separation(network, probability, scale)._replace(minimum_area=1)
     areas = np.bincount(divide(to_mask(probability, network.card["threshold"]), probability, how).ravel())[1:]
     if not len(areas):
         return None
@@ -189,27 +189,27 @@ def _look(sample, network, scale, limits):
     return 2 * np.sqrt(areas[np.searchsorted(areas.cumsum(), areas.sum() / 2)] / np.pi)
 
 
-def _predict(sample, network, scale, views, limits, multiple=1):
-    """Mean probability (H, W, maps) of some views, and the masks (h, w) of the first and the last one, None of a single one."""
-    config = network.config.replace(views=views)
+def _predict(sample, network, scale, tta, limits, multiple=1):
+    """Mean probability (H, W, maps) of some tta, and the masks (h, w) of the first and the last one, None of a single one."""
+    config = network.config.replace(tta=tta)
     height, width = sample.mask.shape
     image, mask = (pad(part, *(round_up(side, multiple) for side in (height, width))) for part in (sample.image, sample.mask))
     prepared = prepare(replace(sample, image=image, mask=mask), config.channels, config.image_scale * scale)
     total, first = None, None
-    for view in predict_views(network.predict, prepared.image, limits or prepared.limits, config):
+    for view in predict_transforms(network.predict, prepared.image, limits or prepared.limits, config):
         last = to_mask(view, network.card["threshold"])
         first = last if first is None else first
-        view /= np.float32(views)  # in place, as the sum: large images fill the memory
+        view /= np.float32(tta)  # in place, as the sum: large images fill the memory
         total = view if total is None else np.add(total, view, out=total)
-    return resize(total, mask.shape)[:height, :width], (first, last) if views > 1 else None
+    return resize(total, mask.shape)[:height, :width], (first, last) if tta > 1 else None
 
 
 def _separation(network, probability, scale):
     """How the training divided objects, in px of an image that is shown to the network enlarged by ``scale``."""
     fitted = network.card["scores"].get("separation")
-    how = Separation(**fitted) if fitted else candidates(probability, (1,))[0]
+    how = Watershed(**fitted) if fitted else candidates(probability, (1,))[0]
     neck = how.strength / scale if probability.shape[-1] == 1 else how.strength
-    return how._replace(strength=neck, least_area=max(1, round(how.least_area / scale**2)))
+    return how._replace(strength=neck, minimum_area=max(1, round(how.minimum_area / scale**2)))
 
 
 def explain_blank(image, network, diameter="auto", invert=False):
@@ -232,7 +232,7 @@ def explain_blank(image, network, diameter="auto", invert=False):
     best = min(doubts, key=doubts.get)
     if np.isfinite(doubts[best]):
         return best
-    found = segment(_middle(image, LOOKED_AT), network, diameter=diameter, views=1, invert=invert)
+    found = segment(_middle(image, LOOKED_AT), network, diameter=diameter, tta=1, invert=invert)
     contrast = found.quality["contrast_to_noise"]
     if contrast < _limits(network)["low contrast"]:
         return f"The contrast is {contrast:.1f} times the noise, hardly more than noise alone has: is it the right channel?"
@@ -249,7 +249,7 @@ def explain_blank(image, network, diameter="auto", invert=False):
 
 
 def doubt(image, network, diameter, invert):
-    """The disagreement of two views of the middle of an image (H, W, C); infinite where nothing credible is found.
+    """The disagreement of two tta of the middle of an image (H, W, C); infinite where nothing credible is found.
 
     What a flag of ``IMPLAUSIBLE`` marks is not: noise, fragments.
     """

@@ -9,8 +9,8 @@ import numpy as np
 from data import ROLES, Split
 
 
-def split_by_group(samples, choose_share, report_share, seed=0):
-    """Divide samples into fit, choose and report: whole groups, and every stratum in equal proportions.
+def split_by_group(samples, validation_share, test_share, seed=0):
+    """Divide samples into train, validation and test: whole groups, and every stratum in equal proportions.
 
     Groups are placed one after the other, the largest first, where the strata they hold lack most; then single groups
     move for as long as that brings a role closer. Raises ValueError with fewer than three groups.
@@ -22,7 +22,7 @@ def split_by_group(samples, choose_share, report_share, seed=0):
             f"{len(ROLES)}. Add images from other photographs or specimens."
         )
     counts = _count(samples, groups)  # (groups, strata)
-    shares = np.array([1 - choose_share - report_share, choose_share, report_share])
+    shares = np.array([1 - validation_share - test_share, validation_share, test_share])
     wanted = shares[:, None] * counts.sum(axis=0)  # (roles, strata)
     shuffled = np.random.default_rng(seed).permutation(len(groups))
     order = shuffled[np.argsort(-counts[shuffled].sum(axis=1), kind="stable")]
@@ -39,10 +39,10 @@ def split_by_group(samples, choose_share, report_share, seed=0):
 
 
 def hold_out(samples, units, held=None):
-    """Report the samples of one unit, choose by those of the next one (after the last comes the first), fit the others.
+    """Report the samples of one unit, validation by those of the next one (after the last comes the first), train the others.
 
     ``units``: name of the unit (specimen, sequence, block of slices) that every sample belongs to; ``held``: the one
-    to report, the last if None. Samples come back with their unit's number, from 1, as their group. Raises
+    to test, the last if None. Samples come back with their unit's number, from 1, as their group. Raises
     ValueError for a unit that is not there and for fewer than three units.
     """
     names = list(dict.fromkeys(units))
@@ -66,7 +66,7 @@ def hold_out(samples, units, held=None):
 
 
 def leave_gap(split, place, gap):
-    """A split without the samples that lie too close to one of another role: report keeps all, then choose, then fit.
+    """A split without the samples that lie too close to one of another role: test keeps all, then validation, then train.
 
     ``place``: a function of a sample that gives its (sequence, number of the frame); fewer than ``gap`` frames in
     between are too close.
@@ -81,14 +81,14 @@ def leave_gap(split, place, gap):
 
         return [sample for sample in samples if not close(sample)]
 
-    choose = far(split.choose, split.report)
-    fit = far(split.fit, [*split.report, *choose])
-    if not (fit and choose):
+    validation = far(split.validation, split.test)
+    train = far(split.train, [*split.test, *validation])
+    if not (train and validation):
         raise ValueError(
-            f"Too few frames: with {gap} left out between the roles, {len(fit)} are left to fit and {len(choose)} to choose. "
+            f"Too few frames: with {gap} left out between the roles, {len(train)} images are left to train and {len(validation)} to validate. "
             "Add frames or labels."
         )
-    return Split(fit, choose, split.report)
+    return Split(train, validation, split.test)
 
 
 def spans(split, place):
@@ -109,18 +109,18 @@ def shuffle(split, seed=0):
     """The same samples dealt to the same numbers of places at random, whatever leaks: only to show what that does."""
     samples = [sample for _, members in split.items() for sample in members]
     dealt = [samples[i] for i in np.random.default_rng(seed).permutation(len(samples))]
-    fit, choose = len(split.fit), len(split.fit) + len(split.choose)
-    return Split(dealt[:fit], dealt[fit:choose], dealt[choose:])
+    train, validation = len(split.train), len(split.train) + len(split.validation)
+    return Split(dealt[:train], dealt[train:validation], dealt[validation:])
 
 
-def limit_fit(split, count, seed=0):
-    """A split with ``count`` of its samples to fit, drawn at random; None keeps all. ValueError when there are fewer."""
+def limit_train(split, count, seed=0):
+    """A split with ``count`` of its samples to train, drawn at random; None keeps all. ValueError when there are fewer."""
     if count is None:
         return split
-    if count > len(split.fit):
-        raise ValueError(f"--fit-images {count}, but there are only {len(split.fit)} images to fit.")
-    kept = np.sort(np.random.default_rng(seed).permutation(len(split.fit))[:count])
-    return dataclasses.replace(split, fit=[split.fit[i] for i in kept])
+    if count > len(split.train):
+        raise ValueError(f"--train-images {count}, but there are only {len(split.train)} images to train.")
+    kept = np.sort(np.random.default_rng(seed).permutation(len(split.train))[:count])
+    return dataclasses.replace(split, train=[split.train[i] for i in kept])
 
 
 def describe_split(split):

@@ -17,18 +17,18 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-import ctc
-import simulate_stacks
 import splits
 from config import Config
 from data import Sample
-from images import as_image, binary_mask, read_image, read_stack
+from readers import ctc
+from readers.images import as_image, binary_mask, read_image, read_stack
+from simulate import stacks as simulate_stacks
 
 TITLE = "Tomography"
 LICENCE = ctc.LICENCE  # of the sequences; the original samples are private
 STRATUM = "sample"
-UNUSED = ("choose_share", "report_share", "labels")
-HEADLINES = ("accuracy_median", "accuracy_worst", "dice_mean")
+UNUSED = ("validation_share", "test_share", "labels")
+MAIN_SCORES = ("accuracy_median", "accuracy_worst", "dice_mean")
 CONFIG = Config(recipe="tomography", filters=16, dropout=0.2, augment=0.5, epochs=12, steps=60)
 SIMULATED = CONFIG.replace(filters=8, tile=160, overlap=32, epochs=12, steps=30, learning_rate=3e-3)
 PUBLISHED = {
@@ -159,7 +159,7 @@ def _load_sequences(source):
         raise ValueError(f"{source}: holds neither inp and out nor sequences of the Cell Tracking Challenge.")
     slices = []
     for folder in ctc.datasets(source):
-        for sample in ctc.choose_labels(ctc.load(folder), "both"):
+        for sample in ctc.select_labels(ctc.load(folder), "both"):
             sequence, frame = ctc.place(sample)
             name = f"{folder.name}-{sequence}_image_{frame:04d}"
             slices.append(Sample(name, sample.image, (sample.mask > 0).astype(np.uint16), pixel_size=sample.pixel_size))

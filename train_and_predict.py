@@ -15,12 +15,12 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-import run_folder
 import splits
 from config import flag, parse_command_line
-from data import Predicted, check_classes, prepare
-from files import claim, release
+from data import Predictions, check_classes, prepare
+from experiment import run_folder
 from metrics import fit_threshold, to_masks
+from system.files import claim, release
 
 ROOT = Path(__file__).parent
 RECIPES = {
@@ -59,7 +59,7 @@ def run_series(name, given, values, folder=None):
 
     Returns the series' folder.
     """
-    import series
+    from experiment import series
 
     if given.get("nodes"):
         raise ValueError("--nodes is for a single run; start the runs of a series one by one.")
@@ -88,8 +88,8 @@ def run_series(name, given, values, folder=None):
         run(name, {**given, **change, "output": str(run_of_series)}, begun)
     recipe = import_module(name)
     title = run_folder.read_title(steps[0][1])
-    summary, spread = series.write_results(folder, values, recipe.HEADLINES, title)
-    shown = summary[["run", "runs", *(score for score in recipe.HEADLINES if score in summary)]]
+    summary, spread = series.write_results(folder, values, recipe.MAIN_SCORES, title)
+    shown = summary[["run", "runs", *(score for score in recipe.MAIN_SCORES if score in summary)]]
     print(f"\n{title}\n{shown.to_string(index=False)}\n\n{spread.to_string(index=False)}\nEverything is in {folder}")
     return folder
 
@@ -146,16 +146,16 @@ def run(name, given, resumed=None):
     if config.split == "shuffled":
         title = f"{title}, shuffled (leaks)"
         originals = splits.shuffle(originals, config.seed)
-    originals = splits.limit_fit(originals, config.fit_images, config.seed)
+    originals = splits.limit_train(originals, config.train_images, config.seed)
     data = {
         "title": title,
         "simulated": simulated,
         "source": labelled.name,
         "licence": recipe.LICENCE if published else None,
-        "pixel_size": config.pixel_size or originals.fit[0].pixel_size,
+        "pixel_size": config.pixel_size or originals.train[0].pixel_size,
     }
     samples = originals.map(lambda sample: prepare(sample, config.channels, config.image_scale))
-    check_classes([*samples.fit, *samples.choose, *samples.report], config.classes)
+    check_classes([*samples.train, *samples.validation, *samples.test], config.classes)
     print(splits.describe_split(samples))
 
     # Device and network. Imported here, not at the top: --help and a mistake in the data answer at once, and the
@@ -164,18 +164,18 @@ def run(name, given, resumed=None):
         os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu", "KERAS_TORCH_DEVICE": "cpu"}
     import batches
     import devices
-    import explore
-    import nodes
     import prediction
-    import reporting
     import training
-    from backend import held_back_errors, keras
+    from experiment import reporting
+    from explore import tables
+    from parallel import nodes
+    from system.backend import held_back_errors, keras
 
     share = nodes.join(config.nodes)
     if share.number:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (the first machine tells what happens)
     if config.classes == 2:
-        data["object_diameter"] = explore.object_diameters(originals.fit)
+        data["object_diameter"] = tables.object_diameters(originals.train)
     with nodes.together(share):
         nodes.check_alike(share, "Settings", config.to_json() | dict.fromkeys(("nodes", "workers", "data", "output")))
         nodes.check_alike(share, "Images", samples.to_json())
@@ -187,7 +187,7 @@ def run(name, given, resumed=None):
             nodes.check_alike(share, "Precisions", {"is": precision}, "begin with --precision float32 on all of them")
             devices_here = {"are": nodes.count_own_devices()}
             nodes.check_alike(share, "Numbers of devices", devices_here, "set CUDA_VISIBLE_DEVICES so that all have as many")
-        batches.check_batch_size(samples.fit, config, replicas)
+        batches.check_batch_size(samples.train, config, replicas)
         prediction.check_prediction_tile(config)
         folder = resumed
         if share.number == 0:
@@ -218,30 +218,30 @@ def run(name, given, resumed=None):
             return folder
         model = training.best_network(config, folder)
 
-    # Predict: the choose set for the threshold, then the report set once
-    chosen = prediction.predict_samples(model, samples.choose, originals.choose, config, "Fitting the threshold")
+    # Predict: the validation set for the threshold, then the test set once
+    chosen = prediction.predict_samples(model, samples.validation, originals.validation, config, "Fitting the threshold")
     threshold, dice = (None, None)
     if config.classes == 2:
-        threshold, dice = fit_threshold(chosen, [original.mask for original in originals.choose])
-    probabilities = prediction.predict_samples(model, samples.report, originals.report, config, "Predicting the report set")
+        threshold, dice = fit_threshold(chosen, [original.mask for original in originals.validation])
+    probabilities = prediction.predict_samples(model, samples.test, originals.test, config, "Predicting the test set")
     masks = to_masks(probabilities, threshold, config.classes)
 
     # Score and figures
     run_folder.save_model(model, folder / "model.keras")
-    reporting.write_predictions(folder / "predictions", originals.report, probabilities, masks, config.classes)
-    fitted = {"threshold": threshold, "choose_dice": dice}
-    everything = [*originals.fit, *originals.choose, *originals.report]
+    reporting.write_predictions(folder / "predictions", originals.test, probabilities, masks, config.classes)
+    fitted = {"threshold": threshold, "validation_dice": dice}
+    everything = [*originals.train, *originals.validation, *originals.test]
     strata = recipe.stratum_names(everything) if hasattr(recipe, "stratum_names") else None
     kind = {"kind": recipe.STRATUM, "strata": strata}
-    table, summary = reporting.score(originals.report, masks, config, data, fitted, **kind)
+    table, summary = reporting.score(originals.test, masks, config, data, fitted, **kind)
     reporting.write_figures(folder / "figures", originals, masks, table, history, title, config, **kind)
     if hasattr(recipe, "measure"):  # what is peculiar to the recipe
         prepared = [prepare(sample, config.channels, config.image_scale) for sample in unlabelled]
         others = prediction.predict_samples(model, prepared, unlabelled, config, "Predicting images without masks")
         measured = recipe.measure(
-            Predicted(originals.choose, chosen, to_masks(chosen, threshold, config.classes)),
-            Predicted(originals.report, probabilities, masks),
-            Predicted(unlabelled, others, to_masks(others, threshold, config.classes)),
+            Predictions(originals.validation, chosen, to_masks(chosen, threshold, config.classes)),
+            Predictions(originals.test, probabilities, masks),
+            Predictions(unlabelled, others, to_masks(others, threshold, config.classes)),
             config,
             title,
         )

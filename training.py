@@ -11,11 +11,11 @@ import pandas as pd
 from tqdm import tqdm
 
 import devices
-from backend import keras
-from batches import ChooseBatches, TrainingBatches
-from files import read_json, write_json, write_text, written_whole
+from batches import TrainingBatches, ValidationBatches
 from metrics import best_epoch
-from nodes import Share, of_all
+from parallel.nodes import Share, of_all
+from system.backend import keras
+from system.files import read_json, write_json, write_text, written_whole
 from unet import Overlap, PixelLoss, build_unet
 
 
@@ -56,7 +56,7 @@ def compiled_unet(config, on_gpu=False, fused=True):
 
 
 def train(model, samples, config, folder, share=Share()):  # noqa: B008  (it cannot be changed)
-    """Fit the network to ``samples.fit`` until the Dice on ``samples.choose`` stops rising; load the best epoch.
+    """Fit the network to ``samples.train`` until the Dice on ``samples.validation`` stops rising; load the best epoch.
 
     Continues where a run in ``folder`` stopped. Of several machines (``share``: see ``nodes.join``) the first one writes,
     into a folder that all must see. Writes checkpoints, history.csv and TensorBoard's log there and
@@ -68,7 +68,7 @@ def train(model, samples, config, folder, share=Share()):  # noqa: B008  (it can
     if share.count > 1 and len(set(of_all(done))) > 1:
         raise ValueError(f"{folder}: the machines see different files here; --output must lie on a disk that all of them see.")
     if not checkpoint.finished:
-        with contextlib.closing(TrainingBatches(samples.fit, config, done, share)) as batches, checkpoint.stop_on_signals():
+        with contextlib.closing(TrainingBatches(samples.train, config, done, share)) as batches, checkpoint.stop_on_signals():
             set_epoch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch))
             told = [Progress(checkpoint), keras.callbacks.TensorBoard(str(folder / "tensorboard"))] if share.number == 0 else []
             try:
@@ -77,7 +77,7 @@ def train(model, samples, config, folder, share=Share()):  # noqa: B008  (it can
                         _Batches(batches),
                         epochs=config.epochs,
                         initial_epoch=done,
-                        validation_data=_Batches(ChooseBatches(samples.choose, config, share)),
+                        validation_data=_Batches(ValidationBatches(samples.validation, config, share)),
                         callbacks=[set_epoch, checkpoint, *told],
                         shuffle=False,
                         verbose=0,

@@ -9,7 +9,7 @@ MICCAI 2015.
 import keras
 from keras import layers, ops
 
-DEPTH_WEIGHT = 5  # as much as the other losses weigh, at the start
+DISTANCE_WEIGHT = 5  # as much as the other losses weigh, at the start
 
 
 def build_unet(
@@ -145,7 +145,7 @@ class PixelLoss(keras.losses.Loss):
     """A loss between class numbers and probabilities, one value per pixel, float32 whatever the compute precision.
 
     y_true: (N, H, W, 1), 0/1 or class numbers. y_pred: (N, H, W, maps) as ``build_unet`` gives; with two maps y_true has
-    two, and the absolute error of the second, times ``DEPTH_WEIGHT``, is added. A sample weight of
+    two, and the absolute error of the second, times ``DISTANCE_WEIGHT``, is added. A sample weight of
     (N, H, W) with mean 1 weighs the pixels of the cross-entropy and leaves the Dice loss, one value per image, as it is.
     ``kind``: "cross_entropy", "dice", "cross_entropy_dice" (their sum) or "focal" (Lin et al. 2017, gamma 2).
     """
@@ -159,7 +159,7 @@ class PixelLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         if y_pred.shape[-1] == 2:
             depth_error = ops.abs(ops.cast(y_true[..., 1], "float32") - y_pred[..., 1])
-            return self.call(y_true, y_pred[..., :1]) + DEPTH_WEIGHT * depth_error
+            return self.call(y_true, y_pred[..., :1]) + DISTANCE_WEIGHT * depth_error
         truth = one_hot(y_true, y_pred.shape[-1])
         if self.kind == "focal":
             right = ops.sum(truth * with_background(y_pred), axis=-1)  # (N, H, W, K) -> (N, H, W)

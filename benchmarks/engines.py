@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import devices
 import prediction
-from backend import keras
+from system.backend import keras
 from unet import build_unet
 
 SIDE, ROUNDS, STEPS = 256, 5, 3

@@ -19,9 +19,9 @@ import numpy as np
 
 import batches
 import dsb
-from backend import keras
 from config import Config
 from data import Sample
+from system.backend import keras
 
 BATCHES = 200
 

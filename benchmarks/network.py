@@ -50,8 +50,8 @@ def measure(filters, precision, batch, xla):
 
     import devices
     import training
-    from backend import keras
     from config import Config
+    from system.backend import keras
 
     devices.set_precision(precision, [])
     product = matrix_product_rate(precision)

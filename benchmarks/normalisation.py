@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import devices
 import prediction
-from backend import keras
 from benchmarks.network import SIDE, median_seconds
+from system.backend import keras
 from unet import build_unet
 
 

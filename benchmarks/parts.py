@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import devices
 import prediction
 import training
-from backend import keras
 from config import Config
+from system.backend import keras
 from unet import PixelLoss
 
 SIDE, ROUNDS, STEPS = 256, 5, 4

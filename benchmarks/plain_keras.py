@@ -19,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import devices
 import prediction
 import training
-from backend import keras
 from benchmarks.network import matrix_product_rate, multiplications
 from config import Config
+from system.backend import keras
 
 BATCH, SIDE, ROUNDS, STEPS = 2, 256, 5, 3
 

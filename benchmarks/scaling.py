@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-import cluster
+from parallel import cluster
 
 SIDE, OVERLAP, ROWS = 1024, 512, 3
 TASKS = 5000
@@ -57,7 +57,7 @@ def empty_task():
 
 def measure(workers, blocks):
     """Seconds until all objects are numbered, written and measured, and the highest memory of a worker, GiB."""
-    import scans
+    from parallel import scans
 
     with tempfile.TemporaryDirectory() as folder:
         job = make_job(Path(folder), blocks // ROWS, SIDE, OVERLAP)
@@ -66,7 +66,7 @@ def measure(workers, blocks):
 
 def large_block():
     """Seconds until the objects of a block in the middle of a scan are found, and the memory of the worker, GiB."""
-    import scans
+    from parallel import scans
 
     with tempfile.TemporaryDirectory() as folder:
         job = make_job(Path(folder), ROWS, scans.SIDE, scans.OVERLAP)
@@ -79,14 +79,14 @@ def make_job(folder, columns, side, overlap):
     from ome_zarr.writer import write_image
     from sizes import mosaic
 
-    import scans
+    from parallel import scans
     from segmentation import open_network
 
     (folder / "pieces").mkdir()
     image = mosaic(side * max(ROWS, columns))[: side * ROWS, : side * columns]
     write_image(image, str(folder / "scan.zarr"), axes="yx", scale_factors=[2])
     model = str(ROOT / "weights/nuclei.keras")
-    job = scans.Job(str(folder / "scan.zarr"), None, str(folder / "pieces"), model, views=1, side=side, overlap=overlap)
+    job = scans.Job(str(folder / "scan.zarr"), None, str(folder / "pieces"), model, tta=1, side=side, overlap=overlap)
     return scans.looked_at(job, open_network(model), None)
 
 

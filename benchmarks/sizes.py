@@ -25,31 +25,31 @@ HEADER = "| side, px | network, s | objects and measurements, s | megapixels per
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sides", type=int, nargs="+", default=[256, 1024, 4096, 8192])
-    parser.add_argument("--views", type=int, default=1)
+    parser.add_argument("--tta", type=int, default=1)
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        print(measure(given.one, given.views))
+        print(measure(given.one, given.tta))
         return
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {given.views} views\n\n{HEADER}")
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {given.tta} tta\n\n{HEADER}")
     print("|---" * (HEADER.count("|") - 1) + "|", flush=True)
     for side in given.sides:
-        command = [sys.executable, __file__, "--one", str(side), "--views", str(given.views)]
+        command = [sys.executable, __file__, "--one", str(side), "--tta", str(given.tta)]
         finished = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         print(f"| {side} | failed |" if finished.returncode else finished.stdout.strip().splitlines()[-1], flush=True)
 
 
-def measure(side, views):
+def measure(side, tta):
     """One row of the table."""
     import segmentation
     from segmentation import open_network, segment
 
     network = open_network(ROOT / "weights/nuclei.keras")
-    segment(mosaic(256), network, views=views)  # warm
+    segment(mosaic(256), network, tta=tta)  # warm
     image, before = mosaic(side), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     seconds, predict = [], segmentation._predict
     segmentation._predict = lambda *given: timed(lambda: predict(*given), seconds)
-    found = timed(lambda: segment(image, network, views=views), seconds)
+    found = timed(lambda: segment(image, network, tta=tta), seconds)
     *looks, whole = seconds  # the first look, too, which finds the scale
     inside = sum(looks)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -62,7 +62,7 @@ def mosaic(side):
     import numpy as np
 
     import dsb
-    import simulate_nuclei
+    from simulate import nuclei as simulate_nuclei
 
     with tempfile.TemporaryDirectory() as folder:
         samples = dsb.load(simulate_nuclei.nuclei(Path(folder) / "dsb", photographs=4, side=256), cache=None)

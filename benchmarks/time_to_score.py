@@ -1,10 +1,10 @@
-"""Minutes of training until the report set reaches a mean Dice: the main job as users start it, scored after every epoch.
+"""Minutes of training until the test set reaches a mean Dice: the main job as users start it, scored after every epoch.
 
     python benchmarks/time_to_score.py dsb --data stage1_train.zip --output runs/time_to_score
 
 Every option but --output goes to train_and_predict.py. While it trains, the file of each epoch is kept (a hard link); when
-it is done, each is scored on the report images, one view, threshold 0.5. The last row is the finished run: best epoch and
-threshold by the choose set, all views. The same command again goes on where it stopped. Leaves scores.csv and
+it is done, each is scored on the test images, one view, threshold 0.5. The last row is the finished run: best epoch and
+threshold by the validation set, all tta. The same command again goes on where it stopped. Leaves scores.csv and
 time_to_score.png in the output folder.
 """
 
@@ -26,13 +26,13 @@ sys.path.insert(0, str(ROOT))
 
 import figures
 import prediction
-import run_folder
 import training
 from data import prepare
 from devices import set_precision
-from files import read_json, write_text
+from experiment import run_folder
 from metrics import count_pixels, pixel_scores, to_mask
 from results.collect import markdown
+from system.files import read_json, write_text
 
 GOALS = (0.602, 0.85, 0.90)  # the first one is published
 
@@ -68,12 +68,12 @@ def train(command, run, epochs):
 
 
 def score(run, epochs):
-    """The history of a run, with the mean Dice of the report set after each epoch that was kept: DataFrame."""
+    """The history of a run, with the mean Dice of the test set after each epoch that was kept: DataFrame."""
     stored, config = read_json(run / "config.json"), run_folder.read_config(run)
     recipe, history = import_module(config.recipe), pd.read_csv(run / "history.csv")
-    originals = recipe.split(recipe.load(Path(stored["source"])), config).report
+    originals = recipe.split(recipe.load(Path(stored["source"])), config).test
     samples = [prepare(sample, config.channels, config.image_scale) for sample in originals]
-    config = config.replace(views=1)
+    config = config.replace(tta=1)
     set_precision(config.precision, [])
     model = training.compiled_unet(config)
     for path in tqdm(sorted(epochs.glob("epoch-*.npz")), desc="Scoring epochs", disable=None):
@@ -82,7 +82,7 @@ def score(run, epochs):
         found = prediction.predict_samples(model, samples, originals, config)
         pairs = zip(originals, found, strict=True)
         dice = np.mean([pixel_scores(count_pixels(o.mask, to_mask(p, 0.5)))["dice"] for o, p in pairs])
-        history.loc[history["epoch"] == int(path.stem.split("-")[1]), "report_dice"] = dice
+        history.loc[history["epoch"] == int(path.stem.split("-")[1]), "test_dice"] = dice
     return history
 
 
@@ -90,18 +90,18 @@ def reached(table, final):
     """After how many minutes and epochs each goal was reached first: DataFrame."""
     rows = []
     for goal in GOALS:
-        first = table[table["report_dice"] >= goal].head(1)
+        first = table[table["test_dice"] >= goal].head(1)
         rows.append([f"{goal:g}", *(first[["minutes", "epoch"]].round(1).to_numpy()[0] if len(first) else ("not reached", ""))])
     rows.append([f"{final:.3f}, the finished run", table["minutes"].iloc[-1].round(1), len(table)])
-    return pd.DataFrame(rows, columns=["mean Dice of the report set", "minutes of training", "epochs"])
+    return pd.DataFrame(rows, columns=["mean Dice of the test set", "minutes of training", "epochs"])
 
 
 def draw(table, final, title):
     """The Dice over the minutes, with the goals."""
-    figure, axes = figures.canvas(1, 1, 8.5, 4.6, f"{title}: Dice of the report set over the time of training")
+    figure, axes = figures.canvas(1, 1, 8.5, 4.6, f"{title}: Dice of the test set over the time of training")
     axis = axes[0, 0]
     axis.plot(
-        table["minutes"], table["report_dice"], color=figures.BLUE, marker="o", markersize=3, label="after each epoch, one view"
+        table["minutes"], table["test_dice"], color=figures.BLUE, marker="o", markersize=3, label="after each epoch, one view"
     )
     axis.axhline(final, color=figures.VERMILION, label=f"finished run, {final:.3f}")
     for goal in GOALS:

@@ -1,4 +1,4 @@
-"""How a network does on images unlike those of its training: choose images, changed, without and with --diameter auto.
+"""How a network does on images unlike those of its training: validation images, changed, without and with --diameter auto.
 
 python benchmarks/unfamiliar.py runs/dsb/<run>
 """
@@ -16,24 +16,24 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import run_folder
 from data import evenly
-from files import read_json
-from matching import detection_table
+from experiment import run_folder
 from metrics import count_pixels, pixel_scores
 from results.collect import markdown
+from scores.matching import detection_table
 from segmentation import inverted, open_network, segment
+from system.files import read_json
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run")
-    parser.add_argument("--images", type=int, default=40, help="of the choose set, evenly spaced (default: 40)")
+    parser.add_argument("--images", type=int, default=40, help="of the validation set, evenly spaced (default: 40)")
     options = parser.parse_args()
     config, network = run_folder.read_config(options.run), open_network(options.run / "model.keras")
     recipe = import_module(config.recipe)
-    choose = recipe.split(recipe.load(Path(read_json(options.run / "config.json")["source"])), config).choose
-    samples, rows = evenly(choose, options.images), []
+    validation = recipe.split(recipe.load(Path(read_json(options.run / "config.json")["source"])), config).validation
+    samples, rows = evenly(validation, options.images), []
     for name, change in CHANGES.items():
         changed = [replace(sample, **change(sample)) for sample in samples]
         rows += [

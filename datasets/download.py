@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from files import read_json, write_json
+from system.files import read_json, write_json
 
 HERE = Path(__file__).parent
 BROAD = "https://data.broadinstitute.org/bbbc"

@@ -14,13 +14,11 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import backend  # noqa: F401  (Keras starts quietly)
-import reporting
-import run_folder
-import series
 from config import Config, flag
-from files import read_json, write_text
+from experiment import reporting, run_folder, series
 from metrics import PIXEL_SCORES
+from system import backend  # noqa: F401  (Keras starts quietly)
+from system.files import read_json, write_text
 
 LEFT_OUT = ("augmentations", "best", "median", "overlays")  # figures that every run makes again
 KEPT = ("scores.json", "split.json", "environment.json", "model.json")
@@ -54,8 +52,8 @@ def of_run(folder):
         "",
         f"    {command(folder)}",
         "",
-        f"{machine(folder)} {roles}; threshold {scores['threshold']} (mean Dice of the choose set there "
-        f"{scores['choose_dice']:.3f}). Licence of the images: {scores['licence'] or 'none stated'}. Report set:",
+        f"{machine(folder)} {roles}; threshold {scores['threshold']} (mean Dice of the validation set there "
+        f"{scores['validation_dice']:.3f}). Licence of the images: {scores['licence'] or 'none stated'}. Test set:",
         "",
         markdown(pd.DataFrame(rows, columns=["score", "mean per image", "median", "worst", "all pixels together"])),
         "",
@@ -75,7 +73,7 @@ def of_series(folder):
     values = " ".join(f"{flag(name)} {','.join(map(str, chosen))}" for name, chosen in plan["values"].items())
     summary = pd.read_csv(folder / "summary.csv")
     ends = ("", "_low", "_high")
-    shown = summary[["run", "runs"] + [f"{name}{end}" for name in recipe.HEADLINES for end in ends if name in summary]]
+    shown = summary[["run", "runs"] + [f"{name}{end}" for name in recipe.MAIN_SCORES for end in ends if name in summary]]
     shown = shown.dropna(axis=1, how="all")
     title = read_json(first / "scores.json")["title"]
     return [

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import cluster
-import run_folder
-import simulate_nuclei
-from backend import keras  # before anything else imports it
 from config import Config
 from data import Sample
-from files import write_json
+from experiment import run_folder
+from parallel import cluster
+from simulate import nuclei as simulate_nuclei
+from system.backend import keras  # before anything else imports it
+from system.files import write_json
 
 
 @pytest.fixture(scope="session")

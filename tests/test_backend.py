@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backend import held_back_errors
+from system.backend import held_back_errors
 
 ROOT = Path(__file__).parents[1]
 

@@ -175,7 +175,7 @@ def test_batches_carry_border_weights_when_asked(discs, small):
 
 def test_the_choose_set_counts_every_pixel_once_and_fills_its_batches(discs, small):
     samples = [*discs(2, side=100), *discs(1, side=40)]
-    choose = batches.ChooseBatches(samples, small)
+    choose = batches.ValidationBatches(samples, small)
     drawn = [choose[number] for number in range(len(choose))]
     assert all(len(part) == small.batch_size for batch in drawn for part in batch)
     weights = np.concatenate([batch[2] for batch in drawn])
@@ -186,7 +186,7 @@ def test_the_choose_set_counts_every_pixel_once_and_fills_its_batches(discs, sma
 
 def test_the_choose_set_is_never_augmented(discs, small):
     sample = discs(1)[0]
-    image = batches.ChooseBatches([sample], small)[0][0][0]
+    image = batches.ValidationBatches([sample], small)[0][0][0]
     np.testing.assert_array_equal(image, batches.normalise(sample.image, sample.limits))
 
 

@@ -8,9 +8,9 @@ import tifffile
 from scipy import ndimage
 
 import bbbc005
-import simulate_particles
-from data import Predicted, Sample
-from objects import Separation
+from data import Predictions, Sample
+from objects import Watershed
+from simulate import particles as simulate_particles
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def folder(tmp_path):
 def as_predicted(samples):
     """A prediction without a border class that is the truth."""
     masks = [(sample.mask > 0).astype(np.uint8) for sample in samples]
-    return Predicted(samples, [mask[..., None].astype(np.float32) for mask in masks], masks)
+    return Predictions(samples, [mask[..., None].astype(np.float32) for mask in masks], masks)
 
 
 def test_what_a_name_says():
@@ -103,9 +103,9 @@ def test_scenes_stay_in_one_role_and_focus_levels_are_shared(published):
     samples = bbbc005.load(published)
     split = bbbc005.split(samples, bbbc005.CONFIG)
     scenes = {role: {bbbc005.parse_name(s.name).scene for s in members} for role, members in split.items()}
-    assert not scenes["fit"] & scenes["report"] and not scenes["choose"] & (scenes["fit"] | scenes["report"])
-    assert len(split.report) == len(samples) / 2
-    for members in (split.fit, split.report):
+    assert not scenes["train"] & scenes["test"] and not scenes["validation"] & (scenes["train"] | scenes["test"])
+    assert len(split.test) == len(samples) / 2
+    for members in (split.train, split.test):
         assert np.mean([s.stratum == 1 for s in members]) == pytest.approx(0.5)
 
 
@@ -138,7 +138,7 @@ def test_count_errors_by_hand():
     mask[5:20, 5:20] = 1
     names = [f"SIMCEPImages_A01_C{count}_F1_s01_w{stain}.TIF" for stain, count in ((1, 1), (2, 2))]
     samples = [Sample(name, mask[..., None], mask) for name in names]
-    table = bbbc005.count_table(as_predicted(samples), {1: Separation(1.0)})
+    table = bbbc005.count_table(as_predicted(samples), {1: Watershed(1.0)})
     assert table["error"].tolist() == [0, -1]
     row = bbbc005.count_errors(table.assign(stain=1)).iloc[0]
     assert (row["absolute"], row["relative"], row["bias"]) == (0.5, 0.25, -0.5)

@@ -8,10 +8,10 @@ import pytest
 from scipy import ndimage
 
 import cells
-import ctc
-import simulate_cells
-from data import Predicted, Sample
-from measurements import measure_objects
+from data import Predictions, Sample
+from readers import ctc
+from scores.measurements import measure_objects
+from simulate import cells as simulate_cells
 
 IMAGE = np.zeros((4, 4, 1), np.uint8)
 
@@ -43,17 +43,17 @@ def numbers(samples):
 def test_of_two_sequences_one_is_reported_whole():
     samples = [*frames("01", 50), *frames("02", 20, gold=(3,))]
     split = cells.split(samples, cells.CONFIG)
-    assert {ctc.place(s)[0] for s in split.report} == {"02"} and len(split.report) == 20
-    assert numbers(split.choose) == list(range(10)) and numbers(split.fit) == list(range(15, 50))
+    assert {ctc.place(s)[0] for s in split.test} == {"02"} and len(split.test) == 20
+    assert numbers(split.validation) == list(range(10)) and numbers(split.train) == list(range(15, 50))
     other = cells.split(samples, cells.CONFIG.replace(hold_out="01"))
-    assert len(other.report) == 50 and {ctc.place(s)[0] for s in [*other.fit, *other.choose]} == {"02"}
+    assert len(other.test) == 50 and {ctc.place(s)[0] for s in [*other.train, *other.validation]} == {"02"}
 
 
 def test_of_one_sequence_the_block_with_most_gold_labels_is_reported_with_gaps_around_it():
     split = cells.split(frames("01", 100, gold=(25, 30, 90)), cells.CONFIG)
-    assert numbers(split.report) == list(range(20, 40))
-    assert set(numbers(split.choose)) <= set(range(45, 60)) and len(split.choose) == cells.CHOOSE
-    assert numbers(split.fit) == [*range(15), *range(65, 100)]
+    assert numbers(split.test) == list(range(20, 40))
+    assert set(numbers(split.validation)) <= set(range(45, 60)) and len(split.validation) == cells.CHOOSE
+    assert numbers(split.train) == [*range(15), *range(65, 100)]
     assert cells.hold_outs(frames("01", 100)) == ["1", "2", "3", "4", "5"]
 
 
@@ -84,13 +84,13 @@ def perfect(samples):
     """A prediction that is the truth."""
     inside = [(sample.mask > 0).astype(np.float32) for sample in samples]
     probabilities = [np.stack([1 - part, part, 0 * part], axis=-1) for part in inside]
-    return Predicted(samples, probabilities, [part.astype(np.uint8) for part in inside])
+    return Predictions(samples, probabilities, [part.astype(np.uint8) for part in inside])
 
 
 def test_a_perfect_prediction_of_separate_cells(simulated):
     apart = [s for s in simulated if s.stratum == ctc.GOLD]
     apart = [_without_touching(sample) for sample in apart]
-    measured = cells.measure(perfect(apart), perfect(apart), Predicted([], [], []), cells.CONFIG)
+    measured = cells.measure(perfect(apart), perfect(apart), Predictions([], [], []), cells.CONFIG)
     assert measured.scores["seg"] == measured.scores["object_iou"] == 1
     assert measured.tables["objects"]["label_kind"].tolist() == ["gold"]
     assert measured.tables["agreement"]["error"].max() == 0

@@ -7,8 +7,8 @@ import time
 import pytest
 from distributed import LocalCluster
 
-import cluster
-from files import NotWrittenError
+from parallel import cluster
+from system.files import NotWrittenError
 
 
 def square(number):

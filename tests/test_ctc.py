@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
-import ctc
+from readers import ctc
 
 
 def write(path, array, **options):
@@ -38,13 +38,13 @@ def test_every_labelled_frame_is_read_once_per_label(folder):
      ("both", ["01_t000_silver", "01_t001_silver", "01_t002_gold"])],
 )  # fmt: skip
 def test_gold_silver_or_the_better_of_both(folder, labels, expected):
-    assert [s.name for s in ctc.choose_labels(ctc.load(folder), labels)] == expected
+    assert [s.name for s in ctc.select_labels(ctc.load(folder), labels)] == expected
 
 
 def test_labels_that_are_not_there(folder):
     (folder / "01_GT/SEG/man_seg002.tif").unlink()
     with pytest.raises(ValueError, match="--labels gold: the data set has none"):
-        ctc.choose_labels(ctc.load(folder), "gold")
+        ctc.select_labels(ctc.load(folder), "gold")
 
 
 def test_a_label_without_its_frame(folder):

@@ -92,8 +92,8 @@ def test_the_edges_of_objects_become_a_border_of_the_given_width():
 def test_depths_rise_from_every_edge_to_one():
     mask = np.zeros((7, 14), np.uint16)
     mask[1:6, 1:6], mask[1:6, 6:13] = 3, 9  # 5x5 and 5x7 px, which touch
-    found = data.depths(mask)
+    found = data.distance_map(mask)
     np.testing.assert_allclose(found[3], np.array([0, 1, 2, 3, 2, 1, 1, 2, 3, 3, 3, 2, 1, 0]) / 3, atol=1e-6)
     assert found.dtype == np.float32 and found[0].max() == 0
-    assert data.depths(np.ones((4, 4), int)).tolist() == np.ones((4, 4)).tolist()  # no edge in sight
-    assert data.depths(np.zeros((4, 4), int)).max() == 0
+    assert data.distance_map(np.ones((4, 4), int)).tolist() == np.ones((4, 4)).tolist()  # no edge in sight
+    assert data.distance_map(np.zeros((4, 4), int)).max() == 0

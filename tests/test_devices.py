@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import devices
-from backend import keras
 from config import Config
+from system.backend import keras
 from training import compiled_unet
 
 

@@ -235,7 +235,7 @@ def test_the_published_images():
     members = [sample for _, part in split.items() for sample in part]
     groups = np.bincount([sample.group for sample in members])
     assert (len(groups), groups.max()) == (251, 12)
-    shares = (1 - dsb.CONFIG.choose_share - dsb.CONFIG.report_share, dsb.CONFIG.choose_share, dsb.CONFIG.report_share)
+    shares = (1 - dsb.CONFIG.validation_share - dsb.CONFIG.test_share, dsb.CONFIG.validation_share, dsb.CONFIG.test_share)
     for stratum in range(dsb.CLUSTERS):
         inside = [sample.name for sample in members if sample.stratum == stratum]
         for (_, part), share in zip(split.items(), shares, strict=True):

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import figures
-from measurements import measure_objects
+from scores.measurements import measure_objects
 
 IMAGE = np.arange(16, dtype=np.uint16).reshape(4, 4, 1) * 4000
 TRUTH = np.array([[1, 1, 0, 0]] * 4)
@@ -97,8 +97,8 @@ def test_scores_over_the_threshold_name_their_best():
 def test_a_series_shows_runs_means_and_intervals():
     runs = pd.DataFrame({"run": [2, 2, 4], "dice": [0.5, 0.7, 0.9]})
     table = pd.DataFrame({"run": [2, 4], "dice": [0.6, 0.9], "dice_low": [0.5, np.nan], "dice_high": [0.7, np.nan]})
-    axis = figures.series(table, {"dice": runs}, "fit_images", "title").axes[0]
-    assert [text.get_text() for text in axis.get_xticklabels()] == ["2", "4"] and axis.get_xlabel() == "fit images"
+    axis = figures.series(table, {"dice": runs}, "train_images", "title").axes[0]
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["2", "4"] and axis.get_xlabel() == "train images"
     dots, interval = axis.collections
     assert dots.get_offsets().tolist() == [[0, 0.5], [0, 0.7], [1, 0.9]]
     assert len(interval.get_segments()) == 1  # a single run has none
@@ -115,7 +115,7 @@ def test_wide_images_make_low_rows():
 
 def test_counts_tell_the_stains_apart():
     table = pd.DataFrame({"count": [5, 5], "counted": [5, 3], "focus": [1, 1], "stain": [1, 2]})
-    axis = figures.counts({"report set": table}, "t").axes[0]
+    axis = figures.counts({"test set": table}, "t").axes[0]
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["F1", "stain w1", "stain w2"]
 
 

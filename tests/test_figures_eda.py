@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-import figures_eda
-from leaks import Match
+from explore import figures_eda
+from explore.leaks import Match
 
 IMAGE = np.arange(16, dtype=np.uint16).reshape(4, 4, 1) * 4000
 TRUTH = np.array([[1, 1, 0, 0]] * 4)
@@ -29,7 +29,7 @@ def test_the_profile_shows_every_value():
 
 
 def test_roles_add_up_to_one_in_every_cluster():
-    table = pd.DataFrame({"fit": [6, 1], "choose": [2, 1], "report": [2, 2]})
+    table = pd.DataFrame({"train": [6, 1], "validation": [2, 1], "test": [2, 2]})
     bars = figures_eda.roles(table, "t").axes[0].patches
     assert np.allclose([sum(bar.get_height() for bar in bars[cluster::2]) for cluster in (0, 1)], 1)
 

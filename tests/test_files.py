@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import files
-import outputs
-import run_folder
 from data import Split
-from files import NotWrittenError, read_json, remove_leftovers, write_json, write_text, written_whole
+from experiment import run_folder
+from inference import outputs
+from system import files
+from system.files import NotWrittenError, read_json, remove_leftovers, write_json, write_text, written_whole
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
@@ -136,7 +136,7 @@ def test_a_run_at_which_another_process_works_is_not_the_one_to_resume(another, 
 def test_results_and_runs_are_claimed(another, tmp_path):
     with pytest.raises(ValueError, match="another process is at work here"):
         outputs.enter(tmp_path)
-    write_json(tmp_path / "split.json", {"fit": {}, "choose": {}, "report": {}})
+    write_json(tmp_path / "split.json", {"train": {}, "validation": {}, "test": {}})
     with pytest.raises(ValueError, match="another process is at work here"):
         run_folder.continue_run(tmp_path, Split([], [], []))
     made = run_folder.make_folder(tmp_path.parent / f"{tmp_path.name}-made", tmp_path)

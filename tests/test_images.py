@@ -9,8 +9,9 @@ import PIL.Image
 import pytest
 import tifffile
 
-import images
-from images import (
+from data import to_channels
+from readers import images
+from readers.images import (
     as_image,
     binary_mask,
     has_planar_colours,
@@ -18,7 +19,6 @@ from images import (
     read_pixel_size,
     read_planes,
     read_stack,
-    to_channels,
 )
 
 RGBA = np.array([[[255, 0, 0, 255], [10, 10, 10, 255]]], np.uint8)

@@ -6,7 +6,7 @@ import tifffile
 from scipy import ndimage
 
 import isbi
-from data import Predicted
+from data import Predictions
 
 
 def write(path, array):
@@ -94,7 +94,7 @@ def test_labels_with_other_values_and_missing_files(folder):
 def predicted(samples, membrane):
     """A prediction with the given probability (H, W) of membrane in every slice."""
     probability = (1 - membrane)[..., None].astype(np.float32)
-    return Predicted(samples, [probability] * len(samples), [probability[..., 0] > 0.5] * len(samples))
+    return Predictions(samples, [probability] * len(samples), [probability[..., 0] > 0.5] * len(samples))
 
 
 def test_the_truth_scores_one_at_every_threshold(folder):
@@ -106,13 +106,13 @@ def test_the_truth_scores_one_at_every_threshold(folder):
 
 
 def test_the_best_threshold_and_the_fitted_one(folder):
-    """A membrane that is faint in the choose set, and clutter that is as faint in the report set."""
+    """A membrane that is faint in the validation set, and clutter that is as faint in the test set."""
     samples = isbi.load(folder)
     truth = samples[0].mask == 0
     faint = np.where(truth, 0.25, 0.0)
     cluttered = np.where(truth, 0.95, 0.0)
     cluttered[8, :] = np.maximum(cluttered[8, :], 0.35)
-    none = Predicted([], [], [])
+    none = Predictions([], [], [])
     measured = isbi.measure(predicted(samples[:2], faint), predicted(samples[2:4], cluttered), none, isbi.CONFIG)
     scores = measured.scores
     assert scores["membrane_threshold"] in (0.1, 0.2) and scores["v_rand"] == pytest.approx(1)
@@ -128,11 +128,11 @@ def test_gaps_are_closed_as_deep_as_the_choose_set_asks(folder):
     gaps = np.where(samples[0].mask == 0, 0.9, 0.0)
     gaps[6:10, 15:17] = 0.05
     part = predicted(samples[:2], gaps)
-    scores = isbi.measure(part, predicted(samples[2:4], gaps), Predicted([], [], []), isbi.CONFIG).scores
+    scores = isbi.measure(part, predicted(samples[2:4], gaps), Predictions([], [], []), isbi.CONFIG).scores
     assert scores["gap_depth"] in (0.05, 0.07, 0.1) and scores["v_rand"] > 0.99 > scores["v_rand_with_gaps"]
     # A whole membrane has no gap to close, and nothing changes.
     whole = predicted(samples[:2], np.where(samples[0].mask == 0, 0.95, 0.0))
-    scores = isbi.measure(whole, part, Predicted([], [], []), isbi.CONFIG).scores
+    scores = isbi.measure(whole, part, Predictions([], [], []), isbi.CONFIG).scores
     assert scores["gap_depth"] is None and scores["v_rand"] == scores["v_rand_with_gaps"]
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-import leaks
-import simulate_nuclei
+from explore import leaks
+from simulate import nuclei as simulate_nuclei
 
 
 @pytest.fixture(scope="module")

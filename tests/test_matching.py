@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data import Sample
-from matching import (
+from scores.matching import (
     IOUS,
     count_objects,
     detection_scores,

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from skimage.draw import ellipse
 
-from measurements import QUANTITIES, agreement, feret, measure_objects, row_ends
+from scores.measurements import QUANTITIES, agreement, feret, measure_objects, row_ends
 
 
 def drawn(major, minor, degrees, side=160):

@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import nodes
 import training
-from batches import ChooseBatches, make_batch
-from files import read_json
+from batches import ValidationBatches, make_batch
+from parallel import nodes
+from system.files import read_json
 
 ROOT = Path(__file__).parents[1]
 SLURM_PORTS = 2**16 - 2**12  # JAX adds the last bits of the job's number
 OPTIONS = (
-    "dsb --filters 2 --depth 1 --tile 32 --overlap 8 --batch-size 4 --steps 2 --workers 0 --views 1 --prediction-tile 128 "
+    "dsb --filters 2 --depth 1 --tile 32 --overlap 8 --batch-size 4 --steps 2 --workers 0 --tta 1 --prediction-tile 128 "
     "--precision float32 --patience 100000 --device cpu"
 )
 
@@ -149,7 +149,7 @@ def test_the_shares_of_a_batch_are_the_batch(small, discs):
 
 
 def test_the_shares_of_the_choose_set_are_the_choose_set(small, discs):
-    whole, shares = ChooseBatches(discs(3), small), [ChooseBatches(discs(3), small, (number, 2)) for number in range(2)]
+    whole, shares = ValidationBatches(discs(3), small), [ValidationBatches(discs(3), small, (number, 2)) for number in range(2)]
     assert len(whole) == len(shares[0]) == len(shares[1])
     for batch, *parts in zip(map(whole.__getitem__, range(len(whole))), *shares, strict=False):
         for array, *pieces in zip(batch, *parts, strict=True):

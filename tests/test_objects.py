@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from data import Predicted, Sample
-from matching import mean_average_precision, mean_seg
-from objects import DEPTHS, NECKS, divide, fit_separation, separate, separate_by_seeds
+from data import Predictions, Sample
+from objects import DEPTHS, NECKS, divide, fit_watershed, separate, separate_by_seeds
+from scores.matching import mean_average_precision, mean_seg
 
 
 def discs(*centres, radius=12, shape=(80, 120)):
@@ -36,7 +36,7 @@ def test_small_objects_are_dropped_and_numbers_stay_in_order():
     mask = discs((20, 20), (60, 90))
     mask[0:2, 100:102] = True
     assert separate(mask).max(initial=0) == 3
-    labels = separate(mask, least_area=10)
+    labels = separate(mask, minimum_area=10)
     assert set(np.unique(labels)) == {0, 1, 2}
 
 
@@ -67,7 +67,7 @@ def test_a_piece_without_a_seed_is_one_object_and_small_ones_and_holes_go():
     mask[10, 15] = False
     labels = separate_by_seeds(mask, inside, seed=0.5)
     assert labels.max() == 3 and labels[10, 15] == 0
-    labels = separate_by_seeds(mask, inside, seed=0.5, least_area=20)
+    labels = separate_by_seeds(mask, inside, seed=0.5, minimum_area=20)
     assert labels.max() == 2 and labels[10, 15] > 0
 
 
@@ -76,10 +76,10 @@ def test_the_separation_that_finds_the_objects_is_chosen():
     truth = separate_by_seeds(mask, inside, 0.5)
     probability = np.stack([1 - mask, inside, mask - inside], axis=-1)
     sample = Sample("a", np.zeros((*mask.shape, 1), np.uint8), truth)
-    how = fit_separation(Predicted([sample], [probability], [mask]), mean_seg)
-    assert how.strength in (0.3, 0.5, 0.7, 0.8, 0.9) and how.least_area <= 80
+    how = fit_watershed(Predictions([sample], [probability], [mask]), mean_seg)
+    assert how.strength in (0.3, 0.5, 0.7, 0.8, 0.9) and how.minimum_area <= 80
     assert divide(mask, probability, how).max() == 2
-    by_neck = fit_separation(Predicted([sample], [probability[..., 1:2]], [mask]), mean_seg)
+    by_neck = fit_watershed(Predictions([sample], [probability[..., 1:2]], [mask]), mean_seg)
     assert by_neck.strength in NECKS and divide(mask, probability[..., 1:2], by_neck).max() == 1
 
 
@@ -91,7 +91,7 @@ def test_objects_that_the_network_doubts_are_dropped_where_that_scores_better(ma
     truth = separate(found > 0.8)
     probability = np.stack([1 - found, found, 0 * found] if maps == 3 else [found] * maps, axis=-1)
     sample = Sample("a", np.zeros((*mask.shape, 1), np.uint8), truth)
-    how = fit_separation(Predicted([sample], [probability], [mask]), mean_average_precision)
+    how = fit_watershed(Predictions([sample], [probability], [mask]), mean_average_precision)
     assert how.confidence == 0.75
     assert divide(mask, probability, how._replace(confidence=0)).max() == truth.max() + 1
     labels = divide(mask, probability, how)
@@ -102,7 +102,7 @@ def test_no_object_is_dropped_where_that_does_not_score_better():
     mask, _ = touching_pair()
     sample = Sample("a", np.zeros((*mask.shape, 1), np.uint8), separate(mask))
     found = np.where(mask, 0.6, 0.0)[..., None]
-    assert fit_separation(Predicted([sample], [found], [mask]), mean_average_precision).confidence == 0
+    assert fit_watershed(Predictions([sample], [found], [mask]), mean_average_precision).confidence == 0
 
 
 def test_pieces_that_meet_at_a_corner_both_stay():
@@ -132,8 +132,8 @@ def test_depths_of_a_network_divide_what_touches(valley, expected):
 
 def test_depths_are_used_where_the_network_gives_two_maps():
     mask, depth = depth_of_pair(0.5)
-    how = fit_separation(
-        Predicted([Sample("a", np.zeros((*mask.shape, 1), np.uint8), separate(mask, 0.1, depth=depth))],
+    how = fit_watershed(
+        Predictions([Sample("a", np.zeros((*mask.shape, 1), np.uint8), separate(mask, 0.1, depth=depth))],
                   [np.stack([mask, depth], axis=-1).astype(np.float32)], [mask]), mean_seg,
     )  # fmt: skip
     assert how.strength in DEPTHS

@@ -8,8 +8,8 @@ import pytest
 import tifffile
 
 import dsb
-from archives import open_archive
-from pairs import find_pairs
+from readers.archives import open_archive
+from readers.pairs import find_pairs
 
 NUMBERED = np.zeros((6, 8), np.uint16)
 NUMBERED[:3, :4], NUMBERED[:3, 4:], NUMBERED[5, 7] = 300, 7, 7

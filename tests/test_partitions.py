@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.metrics import adapted_rand_error, variation_of_information
 
-from partitions import cells_after_thinning, cells_of_truth, close_gaps, v_info, v_rand
+from scores.partitions import cells_after_thinning, cells_of_truth, close_gaps, v_info, v_rand
 
 
 @pytest.fixture

@@ -10,10 +10,9 @@ import pytest
 import tifffile
 from drawn import squares
 
-import inputs
-import outputs
 import predict
-from files import read_json
+from inference import inputs, outputs
+from system.files import read_json
 
 
 def run(*arguments):
@@ -111,12 +110,12 @@ def test_resume_skips_what_is_done_and_nothing_is_overwritten(folder, network, t
     (output / "rows/gray.json").unlink()
     done = (output / "stack_mask.tif").stat().st_mtime_ns
     assert "holds results already; go on with --resume" in run(folder, "-o", output, "--model", network)
-    assert "was begun with another --views" in run(folder, "-o", output, "--model", network, "--resume", "--views", 1)
+    assert "was begun with another --tta" in run(folder, "-o", output, "--model", network, "--resume", "--tta", 1)
     assert run(folder, "-o", output, "--model", network, "--resume") == 0
     assert "4 images, 3 of them done before" in capsys.readouterr().out
     assert (output / "stack_mask.tif").stat().st_mtime_ns == done and (output / "measurements.csv").read_bytes() == whole
     assert "holds other files; choose an empty or a new folder" in run(folder, "-o", folder, "--model", network)
-    assert read_json(output / "predict.json")["settings"]["views"] == 2
+    assert read_json(output / "predict.json")["settings"]["tta"] == 2
 
 
 def test_names_stay_apart(tmp_path):
@@ -354,6 +353,6 @@ def test_names_that_look_like_missing_values_stay_names(folder, network, tmp_pat
 
 
 def test_the_command_line_has_the_views_of_the_function():
-    from segmentation import DEFAULT_VIEWS
+    from segmentation import DEFAULT_TTA
 
-    assert predict.parse_command_line(["a.png"]).views == DEFAULT_VIEWS
+    assert predict.parse_command_line(["a.png"]).tta == DEFAULT_TTA

@@ -115,18 +115,18 @@ def test_padding_does_not_depend_on_the_tile(small):
     np.testing.assert_allclose(tiled, predict_image(predict, image, (0, 255), small), atol=1e-5)
 
 
-@pytest.mark.parametrize("views", [1, 4, 8])
-def test_views_come_back_to_their_place_and_average(small, views):
+@pytest.mark.parametrize("tta", [1, 4, 8])
+def test_views_come_back_to_their_place_and_average(small, tta):
     """An answer equal to the image stays in its place; one that always grows to the right averages out."""
     image = np.random.default_rng(0).integers(0, 256, (48, 80, 1), dtype=np.uint8)
-    config = small.replace(views=views)
+    config = small.replace(tta=tta)
     np.testing.assert_allclose(predict_image(lambda batch: batch, image, (0, 255), config), image / 255, atol=1e-6)
 
     def ramp(batch):
         return np.broadcast_to(np.linspace(0, 1, batch.shape[2], dtype=np.float32)[:, None], batch.shape)
 
     answer = predict_image(ramp, image, (0, 255), config)
-    np.testing.assert_allclose(answer[..., 0], 0.5 if views > 1 else ramp(image[None])[0, ..., 0], atol=1e-6)
+    np.testing.assert_allclose(answer[..., 0], 0.5 if tta > 1 else ramp(image[None])[0, ..., 0], atol=1e-6)
 
 
 def test_a_tile_too_small_for_its_overlap_is_refused(small):

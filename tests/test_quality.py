@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-import quality as quality_module
-from measurements import measure_objects
-from quality import LIMITS, RULES, flags, measure_quality, noise, sharpness
+from scores import quality as quality_module
+from scores.measurements import measure_objects
+from scores.quality import LIMITS, RULES, flags, measure_quality, noise, sharpness
 
 
 def disc(noise=2.0, level=150.0):

@@ -4,15 +4,15 @@ import pandas as pd
 import pytest
 import tifffile
 
-import simulate_cells
-import simulate_membranes
-import simulate_particles
-import simulate_stacks
 import train_and_predict
-from files import read_json
+from simulate import cells as simulate_cells
+from simulate import membranes as simulate_membranes
+from simulate import particles as simulate_particles
+from simulate import stacks as simulate_stacks
+from system.files import read_json
 
 QUICK = (
-    "--filters 4 --depth 2 --tile 64 --overlap 16 --batch-size 2 --steps 2 --epochs 1 --views 1 --workers 0 "
+    "--filters 4 --depth 2 --tile 64 --overlap 16 --batch-size 2 --steps 2 --epochs 1 --tta 1 --workers 0 "
     "--precision float32 --device cpu"
 ).split()
 SIMULATE = {
@@ -65,7 +65,7 @@ def test_the_submission_has_a_page_per_test_slice(simulated, tmp_path):
     submission = tifffile.imread(output / "submission.tif")
     expected = tifffile.imread(simulated("isbi") / "test-volume.tif").shape
     assert submission.shape == expected and submission.dtype == "float32" and 0 <= submission.min() <= submission.max() <= 1
-    assert {name[-3:] for name in read_json(output / "split.json")["report"]} == {"002", "003"}
+    assert {name[-3:] for name in read_json(output / "split.json")["test"]} == {"002", "003"}
 
 
 def test_a_series_goes_on_where_it_stopped(simulated, tmp_path, capsys):
@@ -87,13 +87,13 @@ def test_a_series_goes_on_where_it_stopped(simulated, tmp_path, capsys):
 
 def test_a_shuffled_split_says_that_it_leaks_and_published_settings_are_taken(simulated, tmp_path):
     output = run(
-        "tomography", simulated("tomography"), tmp_path / "run", "--split", "shuffled", "--fit-images", 2, "--as-published"
+        "tomography", simulated("tomography"), tmp_path / "run", "--split", "shuffled", "--train-images", 2, "--as-published"
     )
     config = read_json(output / "config.json")["config"]
-    assert (config["learning_rate"], config["schedule"], config["fit_images"]) == (1e-4, "constant", 2)
+    assert (config["learning_rate"], config["schedule"], config["train_images"]) == (1e-4, "constant", 2)
     split = read_json(output / "split.json")
     samples = {role: {name.split("_")[0] for name in members} for role, members in split.items()}
-    assert samples["report"] & (samples["fit"] | samples["choose"]) and len(split["fit"]) == 2
+    assert samples["test"] & (samples["train"] | samples["validation"]) and len(split["train"]) == 2
     assert read_json(output / "scores.json")["title"].endswith("shuffled (leaks)")
 
 
@@ -102,7 +102,7 @@ def test_a_shuffled_split_says_that_it_leaks_and_published_settings_are_taken(si
     [
         ("bbbc005", "--hold-out", "3"),
         ("bbbc005", "--hold-out", "all"),
-        ("isbi", "--report-share", "0.3"),
+        ("isbi", "--test-share", "0.3"),
         ("isbi", "--labels", "gold"),
     ],
 )
@@ -113,7 +113,7 @@ def test_options_without_effect_are_refused(recipe, option, value, simulated, tm
 
 
 def test_the_samples_names_stand_in_the_scores(simulated, tmp_path):
-    output = run("tomography", simulated("tomography"), tmp_path / "run", "--hold-out", 2, "--fit-images", 1)
+    output = run("tomography", simulated("tomography"), tmp_path / "run", "--hold-out", 2, "--train-images", 1)
     assert [row["sample"] for row in read_json(output / "scores.json")["samples"]] == ["2"]
 
 

@@ -15,7 +15,7 @@ RESULTS = sorted(path.parent for path in (ROOT / "results").rglob("README.md") i
 sys.path.insert(0, str(ROOT / "results"))
 import collect
 
-from files import write_json
+from system.files import write_json
 
 
 @pytest.mark.parametrize("folder", RESULTS, ids=lambda path: str(path.relative_to(ROOT / "results")))
@@ -34,9 +34,9 @@ def run(tmp_path):
     """What a finished run leaves, in small."""
     folder = tmp_path / "run"
     score = {"mean": 0.5, "median": 0.5, "worst": 0.25, "pooled": 0.5}
-    write_json(folder / "scores.json", {"title": "Cells", "threshold": 0.5, "choose_dice": 0.75, "licence": None, "seg": 0.875,
+    write_json(folder / "scores.json", {"title": "Cells", "threshold": 0.5, "validation_dice": 0.75, "licence": None, "seg": 0.875,
                                         **dict.fromkeys(collect.PIXEL_SCORES, score)})  # fmt: skip
-    write_json(folder / "split.json", {"fit": {"a": {}}, "choose": {"b": {}}, "report": {"c": {}, "d": {}}})
+    write_json(folder / "split.json", {"train": {"a": {}}, "validation": {"b": {}}, "test": {"c": {}, "d": {}}})
     config = {"recipe": "cells", "data": "/somewhere/own", "output": "/somewhere/else", "epochs": 3}
     usual = collect.import_module("cells").CONFIG.to_json()
     del usual["border"]  # as if it was run before there was that setting, and when there was one that is gone

@@ -12,16 +12,15 @@ from ome_zarr.scale import Methods
 from ome_zarr.writer import write_image
 from test_prediction import random_unet
 
-import cluster
-import outputs
 import predict
-import scans
 import segmentation
-import stitching
+import tiles
 from data import Sample
-from inputs import find_images, name_outputs
-from measurements import measure_objects
+from inference import outputs
+from inference.inputs import find_images, name_outputs
+from parallel import cluster, scans
 from prediction import predict_function
+from scores.measurements import measure_objects
 from segmentation import open_network, segment
 from unet import reach
 
@@ -225,8 +224,8 @@ def test_a_scan_of_before_sizes_were_written(tmp_path):
 
 
 def test_neighbours_touch_and_are_named_once():
-    assert sorted(stitching.neighbours(2, 2)) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
-    assert len(stitching.neighbours(3, 4)) == 3 * 3 + 2 * 4 + 2 * 2 * 3
+    assert sorted(tiles.neighbouring_blocks(2, 2)) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    assert len(tiles.neighbouring_blocks(3, 4)) == 3 * 3 + 2 * 4 + 2 * 2 * 3
 
 
 def predicted(network, *arguments):

@@ -7,9 +7,9 @@ import pytest
 from drawn import nuclei, squares
 
 import segmentation
-from backend import keras
-from files import read_json, write_json
 from segmentation import Segmentation, explain_blank, open_network, segment
+from system.backend import keras
+from system.files import read_json, write_json
 
 MOST_BYTES = 25  # per px of an image
 
@@ -64,7 +64,7 @@ def test_a_large_image_is_not_enlarged_beyond_what_memory_allows(network, monkey
 def test_small_objects_are_found_when_their_diameter_is_known(network):
     """What was too small for the training's objects counts in px of the enlarged image; "auto" finds out itself."""
     card = read_json(network.with_suffix(".json"))
-    write_json(network.with_suffix(".json"), card | {"scores": {"separation": {"strength": 1.0, "least_area": 60}}})
+    write_json(network.with_suffix(".json"), card | {"scores": {"separation": {"strength": 1.0, "minimum_area": 60}}})
     y, x = np.mgrid[:90, :90] % 18 - 9
     image = np.where(y**2 + x**2 < 3.5**2, 200, 10).astype(np.uint8)
     blank = segment(image, network, diameter=None)
@@ -78,13 +78,13 @@ def test_the_first_look_is_not_computed_again(network):
     network, seen = open_network(network), []
     spied = network._replace(predict=lambda batch: seen.append(batch.shape) or network.predict(batch))
     found = segment(squares(), spied)
-    assert len(seen) == 2 and found.quality["scale"] == 1  # two views
+    assert len(seen) == 2 and found.quality["scale"] == 1  # two tta
     np.testing.assert_array_equal(found.probability, segment(squares(), network, diameter=None).probability)
 
 
 def test_one_view_and_eight(network):
-    for views in (1, 8):
-        found = segment(squares(), network, views=views)
+    for tta in (1, 8):
+        found = segment(squares(), network, tta=tta)
         assert found.objects.max() == 2 and (found.quality["disagreement"] or 0) == pytest.approx(0, abs=0.01)
 
 
@@ -172,8 +172,8 @@ def test_a_network_and_the_card_of_another_are_refused(network):
 
 
 def test_a_single_view_says_nothing_of_disagreement(network):
-    assert segment(squares(), network, views=1).quality["disagreement"] is None
-    assert segment(squares(), network, views=2).quality["disagreement"] == 0
+    assert segment(squares(), network, tta=1).quality["disagreement"] is None
+    assert segment(squares(), network, tta=2).quality["disagreement"] == 0
 
 
 def test_memory_is_bounded_by_the_image_and_its_result(network):
@@ -193,7 +193,7 @@ def test_specks_explain_a_blank_prediction(network):
     network = open_network(network)
     specks = np.zeros((75, 131, 1), np.uint8)
     specks[10:70:10, 10:130:10] = 250
-    large = network._replace(card=network.card | {"scores": {"separation": {"strength": 1.0, "least_area": 30}}})
+    large = network._replace(card=network.card | {"scores": {"separation": {"strength": 1.0, "minimum_area": 30}}})
     assert segment(specks, large, diameter=None).quality["objects"] == 0
     assert "too small or doubtful to count as an object" in explain_blank(specks, large, diameter=20)
 

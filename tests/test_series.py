@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-import run_folder
-import series
 from config import Config
-from files import write_json
+from experiment import run_folder, series
+from system.files import write_json
 
 
 def finish(folder, dice):
@@ -17,9 +16,9 @@ def finish(folder, dice):
 
 
 def test_every_combination_has_a_folder(tmp_path):
-    steps = series.runs(tmp_path, {"fit_images": [2, 4], "seed": [0, 1]})
-    assert [change for change, _ in steps] == [{"fit_images": n, "seed": s} for n in (2, 4) for s in (0, 1)]
-    assert steps[1][1] == tmp_path / "fit_images=2_seed=1"
+    steps = series.runs(tmp_path, {"train_images": [2, 4], "seed": [0, 1]})
+    assert [change for change, _ in steps] == [{"train_images": n, "seed": s} for n in (2, 4) for s in (0, 1)]
+    assert steps[1][1] == tmp_path / "train_images=2_seed=1"
 
 
 def test_a_series_is_kept_and_found_again(tmp_path):
@@ -39,11 +38,11 @@ def test_values_that_cannot_work_are_found_before_the_first_run():
 
 
 def test_means_and_intervals_over_repeats(tmp_path):
-    values = {"fit_images": [2, 4], "seed": [0, 1, 2]}
+    values = {"train_images": [2, 4], "seed": [0, 1, 2]}
     dice = {2: (0.5, 0.6, 0.7), 4: (0.8, 0.8, 0.8)}
     folder = series.start("cells", {}, values, tmp_path)
     for change, run in series.runs(folder, values):
-        finish(run, dice[change["fit_images"]][change["seed"]])
+        finish(run, dice[change["train_images"]][change["seed"]])
     summary, spread = series.write_results(folder, values, ("dice_mean", "seg"), "Cells")
     assert spread["dice_mean_lowest"].tolist() == [0.5, 0.8] and spread["dice_mean_sd"][0] == pytest.approx(0.1)
     few, many = summary.to_dict("records")

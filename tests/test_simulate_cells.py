@@ -9,7 +9,7 @@ import tifffile
 from scipy import ndimage
 from skimage.measure import regionprops
 
-import simulate_cells
+from simulate import cells as simulate_cells
 
 FRAMES, SIDE = 9, 160
 

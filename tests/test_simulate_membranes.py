@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 
-import simulate_membranes
-from partitions import cells_of_truth
+from scores.partitions import cells_of_truth
+from simulate import membranes as simulate_membranes
 
 SLICES, SIDE = 8, 112
 

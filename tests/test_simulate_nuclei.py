@@ -6,7 +6,7 @@ import pytest
 from scipy import ndimage
 
 import dsb
-import simulate_nuclei
+from simulate import nuclei as simulate_nuclei
 
 
 def test_kaggles_layout(nuclei_folder):

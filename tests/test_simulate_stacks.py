@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-import simulate_stacks
+from simulate import stacks as simulate_stacks
 
 SAMPLES, SLICES, SIDE = 3, 8, 64
 

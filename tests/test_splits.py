@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data import ROLES, Sample, Split
-from splits import hold_out, leave_gap, limit_fit, shuffle, spans, split_by_group, with_groups
+from splits import hold_out, leave_gap, limit_train, shuffle, spans, split_by_group, with_groups
 
 IMAGE, MASK = np.zeros((1, 1, 1), np.uint8), np.zeros((1, 1), np.uint8)
 
@@ -78,7 +78,7 @@ def test_one_unit_reports_the_next_chooses_the_others_fit():
     units = ["7", "7", "8", "9", "9", "10"]
     split = hold_out(slices(6), units, "9")
     assert [names(members) for _, members in split.items()] == [[0, 1, 2], [5], [3, 4]]
-    assert [sample.group for sample in split.report] == [3, 3]
+    assert [sample.group for sample in split.test] == [3, 3]
     last = hold_out(slices(6), units)
     assert [names(members) for _, members in last.items()] == [[2, 3, 4], [0, 1], [5]]
 
@@ -100,7 +100,7 @@ def test_a_gap_keeps_all_of_report_and_only_counts_frames_of_one_sequence():
     assert [names(members) for _, members in leave_gap(split, place, 1).items()] == [[0, 1, 2], [4, 5], [7, 8]]
     assert [names(members) for _, members in leave_gap(split, place, 2).items()] == [[0, 1], [4], [7, 8]]
     other = leave_gap(split, lambda sample: (sample.name, 0), 2)
-    assert len(other.fit) == 4
+    assert len(other.train) == 4
     with pytest.raises(ValueError, match="with 3 left out between the roles, 4 are left to fit and 0 to choose"):
         leave_gap(split, place, 3)
 
@@ -109,22 +109,22 @@ def test_spans_tell_the_frames_of_every_role():
     frames = slices(9)
     split = Split([*frames[0:2], *frames[5:7]], frames[3:4], frames[8:])
     told = spans(split, lambda sample: ("01", int(sample.name.split("_")[1])))
-    assert told == {"fit": "01: 0 to 1, 5 to 6", "choose": "01: 3", "report": "01: 8"}
+    assert told == {"train": "01: 0 to 1, 5 to 6", "validation": "01: 3", "test": "01: 8"}
 
 
 def test_a_shuffled_split_holds_the_same_samples_and_sizes():
     frames = slices(30)
     split = shuffle(Split(frames[:18], frames[18:24], frames[24:]), seed=0)
     assert [len(members) for _, members in split.items()] == [18, 6, 6]
-    assert sorted(names(split.fit + split.choose + split.report)) == list(range(30))
-    assert max(names(split.fit)) > 23
+    assert sorted(names(split.train + split.validation + split.test)) == list(range(30))
+    assert max(names(split.train)) > 23
 
 
 def test_a_limited_fit_set_is_drawn_at_random_and_keeps_the_others():
     frames = slices(12)
     split = Split(frames[:10], frames[10:11], frames[11:])
-    drawn = [names(limit_fit(split, 4, seed).fit) for seed in range(3)]
+    drawn = [names(limit_train(split, 4, seed).train) for seed in range(3)]
     assert all(len(set(chosen)) == 4 and set(chosen) <= set(range(10)) for chosen in drawn) and len(set(map(tuple, drawn))) > 1
-    assert limit_fit(split, None) is split and limit_fit(split, 4).report == split.report
-    with pytest.raises(ValueError, match="--fit-images 11, but there are only 10 images to fit"):
-        limit_fit(split, 11)
+    assert limit_train(split, None) is split and limit_train(split, 4).test == split.test
+    with pytest.raises(ValueError, match="--train-images 11, but there are only 10 images to fit"):
+        limit_train(split, 11)

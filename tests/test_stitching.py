@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-import stitching
+import tiles
 from objects import separate, separate_by_seeds
 
 
@@ -24,14 +24,14 @@ def crowd(side=180, step=15, radius=9):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(stitching, "SIDE", 40)
-    monkeypatch.setattr(stitching, "OVERLAP", 80)
+    monkeypatch.setattr(tiles, "BLOCK_SIDE", 40)
+    monkeypatch.setattr(tiles, "BLOCK_OVERLAP", 80)
 
 
 def test_blocks_cover_every_pixel_once_and_look_further():
     image, seen = np.arange(100 * 130).reshape(100, 130), np.zeros((100, 130), int)
-    for block in stitching.blocks(image.shape, 32, 16):
-        assert (image[block.own] == image[block.window][stitching.within(block.own, block.window)]).all()
+    for block in tiles.blocks(image.shape, 32, 16):
+        assert (image[block.own] == image[block.window][tiles.within(block.own, block.window)]).all()
         seen[block.own] += 1
         assert [side.start for side in block.used] == [max(0, side.start - 4) for side in block.own]
         assert [side.stop for side in block.window] == [min(s.stop + 8, n) for s, n in zip(block.own, image.shape, strict=True)]
@@ -41,7 +41,7 @@ def test_blocks_cover_every_pixel_once_and_look_further():
 def test_nuclei_that_form_one_piece_are_those_of_one_look(small_blocks, monkeypatch):
     mask, depth = crowd()
     divided = separate(mask, 0.2, depth=depth)
-    monkeypatch.setattr(stitching, "SIDE", 4096)
+    monkeypatch.setattr(tiles, "BLOCK_SIDE", 4096)
     at_once = separate(mask, 0.2, depth=depth)
     assert at_once.max() == 144 and ndimage.label(mask)[1] == 1
     assert partition(divided) == partition(at_once) and divided.max() == 144
@@ -50,7 +50,7 @@ def test_nuclei_that_form_one_piece_are_those_of_one_look(small_blocks, monkeypa
 def test_seeds_in_blocks_are_those_of_one_look(small_blocks, monkeypatch):
     mask, depth = crowd()
     divided = separate_by_seeds(mask, depth, 0.5)
-    monkeypatch.setattr(stitching, "SIDE", 4096)
+    monkeypatch.setattr(tiles, "BLOCK_SIDE", 4096)
     assert partition(divided) == partition(separate_by_seeds(mask, depth, 0.5)) and divided.max() == 144
 
 
@@ -65,6 +65,6 @@ def test_an_object_larger_than_a_block_stays_one(small_blocks, rows):
 def test_only_what_shares_most_of_both_is_the_same():
     before, now = np.zeros((2, 10, 10), int)
     before[:, :5], now[:, :5], before[:, 5:], now[:3, 5:] = 1, 4, 2, 5
-    assert stitching.same_objects(before, now).tolist() == [[1, 2], [4, 5]]
+    assert tiles.same_objects(before, now).tolist() == [[1, 2], [4, 5]]
     now[:7, 5:] = 4
-    assert stitching.same_objects(before, now).tolist() == [[1], [4]]
+    assert tiles.same_objects(before, now).tolist() == [[1], [4]]

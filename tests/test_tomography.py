@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 
-import ctc
 import tomography
+from readers import ctc
 
 
 def write(folder, name, pages=None, shape=(16, 20)):
@@ -50,7 +50,7 @@ def test_a_sample_with_one_slice(folder):
     write(folder, "11_image_0000")
     write(folder, "12", pages=1)
     split = tomography.split(tomography.load(folder), tomography.CONFIG.replace(hold_out="12"))
-    assert [s.name for s in split.report] == ["12_image_0000"] and split.report[0].mask.shape == (16, 20)
+    assert [s.name for s in split.test] == ["12_image_0000"] and split.test[0].mask.shape == (16, 20)
 
 
 def test_unequal_numbers_of_slices(folder):

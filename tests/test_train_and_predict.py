@@ -17,17 +17,17 @@ import pytest
 import tifffile
 
 import dsb
-import run_folder
 import train_and_predict
 from data import normalise, prepare
+from experiment import run_folder
 from figures import stretch
-from files import read_json
 from segmentation import segment
+from system.files import read_json
 
 SCRIPT = Path(train_and_predict.__file__)
 QUICK = (
     "--filters 4 --depth 2 --tile 64 --overlap 16 --batch-size 4 --steps 3 --epochs 3 --learning-rate 0.01 "
-    "--choose-share 0.25 --report-share 0.25 --workers 1 --precision float32 --device cpu"
+    "--validation-share 0.25 --test-share 0.25 --workers 1 --precision float32 --device cpu"
 ).split()
 
 
@@ -64,7 +64,7 @@ def test_simulated_results_say_so(run):
 def test_scores_are_those_of_the_written_masks(run, nuclei_folder):
     folder, _ = run
     table = pd.read_csv(folder / "scores.csv").set_index("name")
-    report = read_json(folder / "split.json")["report"]
+    report = read_json(folder / "split.json")["test"]
     assert set(table.index) == set(report)
     for sample in dsb.load(nuclei_folder, cache=None):
         if sample.name in report:
@@ -99,12 +99,12 @@ def test_the_model_opens_without_custom_objects_and_predicts_what_was_written(ru
     sample = next(
         s
         for s in dsb.load(nuclei_folder, cache=None)
-        if s.mask.shape == (64, 64) and s.name in read_json(folder / "split.json")["report"]
+        if s.mask.shape == (64, 64) and s.name in read_json(folder / "split.json")["test"]
     )
     sample = prepare(sample, card["channels"])
     probability = model.predict(normalise(sample.image, sample.limits)[None], verbose=0)[0, ..., 0]
     written = iio.imread(folder / "predictions" / f"{sample.name}_mask.png") > 0
-    found = segment(sample.image, folder / "model.keras", diameter=None, views=1)
+    found = segment(sample.image, folder / "model.keras", diameter=None, tta=1)
     for again in (probability, found.probability):
         other = (again > card["threshold"]) != written
         assert np.abs(again - card["threshold"])[other].max(initial=0) < 0.01  # by rounding, where there is bfloat16
@@ -212,7 +212,7 @@ def test_images_that_changed_since_the_run_began(run, tmp_path, capsys):
     for name in ("config.json", "split.json"):
         (folder / name).write_text((whole / name).read_text())
     split = json.loads((folder / "split.json").read_text())
-    split["report"].popitem()
+    split["test"].popitem()
     (folder / "split.json").write_text(json.dumps(split))
     assert "the images changed since this run began" in refused(capsys, "--resume", folder)
 

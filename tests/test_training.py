@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 import devices
-import run_folder
 import training
 from data import Split
-from files import read_json
+from experiment import run_folder
+from system.files import read_json
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_history_and_best_epoch(small, split, tmp_path):
     assert {"minutes", "loss", "dice", "iou", "val_loss", "val_dice", "val_iou"} <= set(history.columns)
     assert history["minutes"].is_monotonic_increasing
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "history.csv"), history, check_exact=False)
-    batches = training._Batches(training.ChooseBatches(split.choose, small))
+    batches = training._Batches(training.ValidationBatches(split.validation, small))
     best = model.evaluate(batches, verbose=0, return_dict=True)["dice"]
     assert best == pytest.approx(history["val_dice"].max(), abs=1e-6)
     assert list(tmp_path.glob("tensorboard/*/events*"))
@@ -100,7 +100,7 @@ def test_a_finished_run_is_not_trained_again(small, split, tmp_path, monkeypatch
 
 
 def test_an_error_while_preparing_batches_names_the_image(small, split, tmp_path):
-    object.__setattr__(split.fit[1], "image", "not an array")
+    object.__setattr__(split.train[1], "image", "not an array")
     config = small.replace(workers=1, steps=30, batch_size=1)
     with pytest.raises(ValueError, match="disc1: no tile could be drawn"):
         trained(config, split, tmp_path)

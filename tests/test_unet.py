@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from unet import DEPTH_WEIGHT, Overlap, PixelLoss, build_unet, halo, stages
+from unet import DISTANCE_WEIGHT, Overlap, PixelLoss, build_unet, halo, stages
 
 to_numpy = keras.ops.convert_to_numpy
 
@@ -169,7 +169,7 @@ def test_a_second_map_adds_its_error_and_counts_in_no_overlap():
     truth, depth = TRUTH.astype("float32"), np.full(TRUTH.shape, 0.75, "float32")
     alone = to_numpy(PixelLoss("cross_entropy").call(truth, PROBABILITY))
     both = PixelLoss("cross_entropy").call(np.concatenate([truth, depth], -1), np.concatenate([PROBABILITY, 0 * depth], -1))
-    np.testing.assert_allclose(to_numpy(both), alone + DEPTH_WEIGHT * 0.75, rtol=1e-6)
+    np.testing.assert_allclose(to_numpy(both), alone + DISTANCE_WEIGHT * 0.75, rtol=1e-6)
     metric = Overlap("dice")
     metric.update_state(np.concatenate([truth, depth], -1), np.concatenate([PROBABILITY, depth], -1))
     alone = Overlap("dice")

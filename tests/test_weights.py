@@ -1,4 +1,4 @@
-"""The shipped networks' model card: limits of flags fitted on the choose set, their worth counted on another."""
+"""The shipped networks' model card: limits of flags fitted on the validation set, their worth counted on another."""
 
 import re
 from pathlib import Path
@@ -10,11 +10,11 @@ from drawn import nuclei
 from scipy import ndimage
 from test_results import ABSOLUTE
 
-import quality
-from backend import keras
-from files import read_json
 from metrics import count_pixels, pixel_scores
+from scores import quality
 from segmentation import open_network, segment
+from system.backend import keras
+from system.files import read_json
 from unet import build_unet
 from weights import make
 
@@ -61,7 +61,7 @@ def test_the_worth_of_a_flag_is_counted():
     assert worth.loc["unstable", "of the others"] == pytest.approx(0.95)
     assert worth.loc["unstable", "limit from"] == "guess" and pd.isna(worth.loc["any flag", "limit from"])
     fitted = make.worth_of_flags(rows, quality.LIMITS | {"unstable": 0.45}).set_index("flag").loc["unstable"]
-    assert fitted["limit from"] == "choose set" and fitted["images"] == 1
+    assert fitted["limit from"] == "validation set" and fitted["images"] == 1
     assert worth.loc["any flag", "images"] == 2 and worth.loc["blurred", "images"] == 0
     assert np.isnan(float(worth.loc["blurred", "mean Dice of these"] or np.nan))
 

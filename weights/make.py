@@ -17,14 +17,14 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import quality
-import run_folder
-from backend import keras
-from files import read_json, write_json, write_text, written_whole
-from matching import count_objects, detection_scores
+from experiment import run_folder
 from metrics import count_pixels, pixel_scores
 from results.collect import machine, markdown
-from segmentation import DEFAULT_VIEWS, open_network, segment
+from scores import quality
+from scores.matching import count_objects, detection_scores
+from segmentation import DEFAULT_TTA, open_network, segment
+from system.backend import keras
+from system.files import read_json, write_json, write_text, written_whole
 
 SCORES = ("dice", "map", "ap50")
 BAD = 0.8  # Dice below which a segmentation is better not trusted
@@ -46,13 +46,13 @@ def main():
     card = read_json(options.run / "model.json") | {"not_for": NOT_FOR}
     write_half(options.run / "model.keras", target)
     write_json(target.with_suffix(".json"), card)
-    choose, report = look_at_both(options.run, target)
-    limits = fit_limits(choose)
-    worth = worth_of_flags(report, limits)
-    card |= {"scores_as_predicted": {name: float(report[name].mean()) for name in SCORES}}
+    validation, test = look_at_both(options.run, target)
+    limits = fit_limits(validation)
+    worth = worth_of_flags(test, limits)
+    card |= {"scores_as_predicted": {name: float(test[name].mean()) for name in SCORES}}
     card |= {"quality_limits": limits, "flags": json.loads(worth.to_json(orient="records"))}
     write_json(target.with_suffix(".json"), card)
-    change = largest_change([choose, report], look_at_both(options.run, options.run / "model.keras"))
+    change = largest_change([validation, test], look_at_both(options.run, options.run / "model.keras"))
     write_text(target.with_suffix(".md"), "\n".join(readable(options, card, worth, change)) + "\n")
 
 
@@ -80,11 +80,11 @@ def largest_change(before, after):
 
 
 def look_at_both(run, model):
-    """Quality and scores of every image of a run's choose and report set, by the network of a file: two DataFrames."""
+    """Quality and scores of every image of a run's validation and test set, by the network of a file: two DataFrames."""
     config, network = run_folder.read_config(run), open_network(model)
     recipe = import_module(config.recipe)
     split = recipe.split(recipe.load(Path(read_json(run / "config.json")["source"])), config)
-    return [pd.DataFrame([look_at(sample, network) for sample in tqdm(part)]) for part in (split.choose, split.report)]
+    return [pd.DataFrame([look_at(sample, network) for sample in tqdm(part)]) for part in (split.validation, split.test)]
 
 
 def look_at(sample, network):
@@ -130,7 +130,11 @@ def worth_of_flags(table, limits):
             {
                 "flag": name,
                 "limit": limits.get(name),
-                "limit from": None if name not in limits else "guess" if limits[name] == quality.LIMITS[name] else "choose set",
+                "limit from": None
+                if name not in limits
+                else "guess"
+                if limits[name] == quality.LIMITS[name]
+                else "validation set",
                 "images": int(flagged.sum()),
                 f"with Dice below {BAD}": int((table.loc[flagged, "dice"] < BAD).sum()),
                 "mean Dice of these": float(table.loc[flagged, "dice"].mean()) if flagged.any() else None,
@@ -154,16 +158,16 @@ def readable(options, card, worth, change):
         f"([results/{settings['recipe']}](../results/{settings['recipe']}/README.md): who has which, figures). Nine of ten "
         f"nuclei there are {sizes['low']:.0f} to {sizes['high']:.0f} px across. {machine(options.run)} Settings and scores "
         f"are in {options.name}.json.", "",
-        f"Report set, {scores['images']} images of {scores['groups']} photographs, {settings['views']} views of each: "
+        f"Test set, {scores['images']} images of {scores['groups']} photographs, {settings['tta']} tta of each: "
         f"mean Dice {scores['dice']['mean']:.3f} (95 % {low:.3f} to {high:.3f}), mean average precision over IoU 0.5 to 0.95 "
         f"{scores['map']:.3f}, at IoU 0.5 {scores['ap50']:.3f}. Per cluster, Dice:", "",
         markdown(pd.DataFrame(scores["clusters"])), "",
-        f"As `predict.py` segments the same images, with {DEFAULT_VIEWS} views, scaled after a first look: mean Dice "
+        f"As `predict.py` segments the same images, with {DEFAULT_TTA} tta, scaled after a first look: mean Dice "
         f"{dice:.3f}, mean average precision {precision:.3f}, at IoU 0.5 {at_half:.3f}.", "",
-        f"The weights are rounded to float16, which changes the Dice of an image by {change:.4f} at most (choose and report "
-        f"set, {DEFAULT_VIEWS} views).", "",
+        f"The weights are rounded to float16, which changes the Dice of an image by {change:.4f} at most (validation and test "
+        f"set, {DEFAULT_TTA} tta).", "",
         "What the flags of `predict.py` are worth, counted on these images. A limit is fitted where it tells bad images of the "
-        "choose set from good ones; the others are guesses, of which these images say nothing where none is marked.", "",
+        "validation set from good ones; the others are guesses, of which these images say nothing where none is marked.", "",
         markdown(worth), "",
     ]  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""What a run leaves: its folder, tables, model card and figures; series of runs."""

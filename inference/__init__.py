@@ -1,0 +1,1 @@
+"""New images in, results out: files to segment, output files, tables, the report page."""

@@ -1,0 +1,1 @@
+"""More than one process: several machines that train together, Dask clusters, scans larger than memory."""

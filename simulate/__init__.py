@@ -1,0 +1,1 @@
+"""Simulated microscopy with exact labels, one module for each data set."""

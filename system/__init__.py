@@ -1,0 +1,1 @@
+"""The base of all other code: files written whole, locks, Keras imported quietly."""
