@@ -1,9 +1,9 @@
 """Random changes of an image and its mask: elastic, rotation, scale, flips, brightness, contrast, gamma, noise.
 
 Every public function is pure: ``(rng, image, mask, ...) -> (image, mask)``, image float32 or as read (H, W, C), mask
-integer (H, W). Images are interpolated with cubic splines, masks by the nearest pixel, and what lies beyond the border
-is its reflection. The geometric changes are grids of source coordinates, so that ``geometry`` adds them up and
-interpolates once. Never imports TensorFlow: worker processes start fast.
+integer (H, W). Images are interpolated with cubic splines, masks take the nearest pixel, and beyond its border an image is
+reflected. The geometric changes are grids of source coordinates: ``geometry`` adds them up and interpolates once. This
+module never imports TensorFlow, so that worker processes start fast.
 
 Source of the elastic deformation: Ronneberger et al. 2015, displacements drawn on a 3x3 grid with a standard deviation
 of 10 px at 512x512 px.
@@ -23,8 +23,8 @@ EXAMPLE_SEED = 31  # draws strong changes, so that a figure shows them
 def geometry(rng, image, mask, *, origin=(0, 0), shape=None, strength=1.0):
     """Cut one tile from an image, deformed, turned, magnified and mirrored at random, in a single interpolation.
 
-    ``origin``, ``shape``: the tile's first pixel and size before it is turned; what comes in at its corners is the
-    image around it, and only beyond the image's border a reflection. ``strength`` 0 (just cut) to 1.
+    ``origin``, ``shape``: the first pixel and the size of the tile before it is turned. Its corners then show the image
+    around it, and a reflection only beyond the border of the image. ``strength``: 0 (only cut) to 1.
     """
     shape = shape or mask.shape
     coordinates = identity_grid(shape)
@@ -89,7 +89,7 @@ def noise(rng, image, mask, amount=0.04):
 
 
 def examples(image, mask):
-    """{name: (image, mask)}: as read, each change alone, all together; a grid in the image shows what moves."""
+    """Return {name: (image, mask)}: as read, each change alone, all together; a drawn grid shows how the image moves."""
     image = image.copy()
     image[::32], image[:, ::32] = 0.8, 0.8
     alone = {change.__name__: change(np.random.default_rng(EXAMPLE_SEED), image, mask) for change in CHANGES}
@@ -101,19 +101,19 @@ CHANGES = (elastic, rotate, scale, flip, brightness, contrast, gamma, noise)
 
 
 def identity_grid(shape):
-    """Source coordinates (y, x) of every pixel when nothing moves: float32 (2, H, W)."""
+    """Return the source coordinates (y, x) of every pixel when nothing moves: float32 (2, H, W)."""
     return np.stack(np.meshgrid(*(np.arange(side, dtype=np.float32) for side in shape), indexing="ij"))
 
 
 def elastic_displacement(rng, shape, sigma, points=3):
-    """Smooth random displacements in px, float32 (2, H, W): a cubic spline through ``points`` x ``points`` draws."""
+    """Draw smooth random displacements in px, float32 (2, H, W): a cubic spline through ``points`` x ``points`` draws."""
     return spline_displacement(rng.normal(0, sigma, (2, points, points)), shape)
 
 
 def spline_displacement(knots, shape):
-    """Cubic spline through (2, points, points) displacements, whose corner knots lie on the corner pixels.
+    """Return the cubic spline through (2, points, points) displacements, whose corner knots lie on the corner pixels.
 
-    The same field as ``elasticdeform.deform_grid`` uses (tests hold the difference).
+    ``elasticdeform.deform_grid`` uses the same field; a test compares the two.
     """
     down, across = (_spline_basis(side, count) for side, count in zip(shape, knots.shape[1:], strict=True))
     return np.stack([down @ knot.astype(np.float32) @ across.T for knot in knots])
@@ -130,11 +130,13 @@ def turn(coordinates, degrees, factor=1.0, mirror=False):
 
 
 def warp(image, mask, coordinates):
-    """Look image and mask up at source coordinates (2, h, w), in px; returns arrays of that height and width."""
+    """Look image and mask up at source coordinates (2, h, w), in px: arrays of height h and width w."""
     rows, columns = (np.ascontiguousarray(axis, dtype=np.float32) for axis in coordinates)
     border = cv2.BORDER_REFLECT_101
 
     def look_up(array, interpolation):
+        for axis in (0, 1):  # OpenCV's cubic interpolation never returns for a reflected side of 1 px
+            array = np.repeat(array, 2, axis) if array.shape[axis] == 1 else array
         return cv2.remap(array, columns, rows, interpolation, borderMode=border)
 
     # OpenCV takes at most four channels at once, and no 32-bit integers.
@@ -147,7 +149,7 @@ def warp(image, mask, coordinates):
 
 @lru_cache(maxsize=32)
 def _spline_basis(length, points):
-    """Weights (length, points) of a cubic interpolating spline with its first and last knot on the end pixels."""
+    """Return the weights (length, points) of a cubic interpolating spline whose first and last knot lie on the end pixels."""
     position = np.linspace(0, points - 1, length)
     columns = [ndimage.map_coordinates(unit, [position], order=3, mode="mirror") for unit in np.eye(points)]
     return np.stack(columns, axis=1).astype(np.float32)

@@ -12,18 +12,15 @@ import threading
 from functools import partial
 
 import cv2
-import grain
 import numpy as np
-from absl import flags
 
 import augment
 import tiles
-from data import distance_map, normalise, target
+from data import class_of_objects, normalise
+from maps import class_target, distance_target
+from system.loading import grain
 
 BATCHES_AHEAD = 4  # that every worker may have waiting
-
-if not flags.FLAGS.is_parsed():
-    flags.FLAGS.mark_as_parsed()  # grain reads its flags where JAX is installed, and no command line of absl's is parsed here
 
 
 class TrainingBatches:
@@ -31,18 +28,17 @@ class TrainingBatches:
 
     Each is (images, targets) or, with border weights, (images, targets, weights): float32 (N, tile, tile, C),
     normalised; uint8 (N, tile, tile, 1), or float32 (N, tile, tile, 2) with ``data.distance_map``; float32 (N, tile, tile).
-    Of several machines that train together (``share``: the number of this one, from 0, and how many) each has its part of
-    every batch.
+    Of several machines that train together each has its part of every batch; ``world``: (rank, world size).
     Set ``epoch`` (from 0) before an epoch begins. The workers run through the batches of the whole run in order; one
     asked for out of turn is made here, and is the same. An exception in a worker reaches the caller and names the image.
     """
 
-    def __init__(self, samples, config, epoch=0, share=(0, 1)):
-        self.samples, self.config, self.epoch, self.share = samples, config, epoch, share
+    def __init__(self, samples, config, epoch=0, world=(0, 1)):
+        self.samples, self.config, self.epoch, self.world = samples, config, epoch, world
         self.next_number = epoch * config.steps
         self.lock = threading.Lock()  # tf.data asks from several threads
         self.error = None
-        self.stream = _start_workers(samples, config, self.next_number, share)
+        self.stream = _start_workers(samples, config, self.next_number, world)
 
     def __len__(self):
         return self.config.steps
@@ -55,7 +51,7 @@ class TrainingBatches:
                     batch = next(self.stream)
                     self.next_number += 1
                     return tuple(np.array(part) for part in batch)  # a copy: the shared memory is given back at once
-            return make_batch(self.samples, self.config, number, self.share)
+            return make_batch(self.samples, self.config, number, self.world)
         except Exception as error:
             self.error = error  # backends wrap it; ``train`` raises it as it was
             raise
@@ -67,12 +63,12 @@ class TrainingBatches:
             self.stream = None
 
 
-def _start_workers(samples, config, first, share):
+def _start_workers(samples, config, first, world):
     numbers = grain.MapDataset.range(first, max(config.epochs * config.steps, first + 1))
     workers = grain.multiprocessing.MultiprocessingOptions(config.workers, BATCHES_AHEAD)
     # Without read-ahead threads: grain's default makes 500 batches in each worker before anybody asks.
     no_threads = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
-    batches = numbers.map(partial(make_batch, samples, config, share=share)).to_iter_dataset(no_threads)
+    batches = numbers.map(partial(make_batch, samples, config, world=world)).to_iter_dataset(no_threads)
     return iter(batches.mp_prefetch(workers, worker_init_fn=_start_worker))
 
 
@@ -84,20 +80,20 @@ def check_batch_size(samples, config, replicas=1):
         raise ValueError(f"--batch-size {config.batch_size} is larger than the {len(samples)} images to fit; {advice}")
 
 
-def make_batch(samples, config, number, share=(0, 1)):
-    """Batch ``number`` of a run, or a share of it, as ``TrainingBatches`` describes it.
+def make_batch(samples, config, number, world=(0, 1)):
+    """Batch ``number`` of a run, or one machine's part of it, as ``TrainingBatches`` describes it.
 
     Everything random is keyed to (seed, number of the tile in the run), never to the process that happens to draw it.
     """
     first = number * config.batch_size
-    drawn = [_draw(samples, config, first + i) for i in part(config.batch_size, share)]
+    drawn = [_draw(samples, config, first + i) for i in part(config.batch_size, world)]
     return tuple(np.stack(parts) for parts in zip(*drawn, strict=True))
 
 
-def part(size, share):
-    """The places of a batch of ``size`` tiles that a share (its number, how many there are) holds: range."""
-    number, count = share
-    return range(size * number // count, size * (number + 1) // count)
+def part(size, world):
+    """The places of a batch of ``size`` tiles that a machine prepares; ``world``: (rank, world size)."""
+    rank, count = world
+    return range(size * rank // count, size * (rank + 1) // count)
 
 
 def _draw(samples, config, index):
@@ -136,13 +132,14 @@ def _draw_tile(rng, sample, config):
     )
     image = normalise(image, sample.limits)
     image, mask = augment.intensity(rng, image, mask, strength=config.augment)
-    tile = image, _target(mask, config)
+    tile = image, _target(mask, sample.object_classes, config)
     return (*tile, border_weights(mask)) if config.border_weights else tile
 
 
-def _target(mask, config):
-    truth = target(mask, config.classes, config.border)
-    return np.stack([truth, distance_map(mask)], axis=-1) if config.distance else truth[..., None]
+def _target(mask, object_classes, config):
+    """What the network shall predict for a tile: class numbers and, if it learns one, the distance map, (H, W, 1 or 2)."""
+    truth = class_target(mask, class_of_objects(mask, object_classes), config.maps, config.border)
+    return np.stack([truth, distance_target(mask)], axis=-1) if config.distance else truth[..., None]
 
 
 def border_weights(mask, w0=10.0, sigma=5.0):
@@ -169,12 +166,12 @@ class ValidationBatches:
     """The validation set as a sequence of (images, targets, weights) batches, never augmented, every pixel counted once.
 
     Weights are 1, and 0 for reflected padding, for pixels that an earlier tile holds already, and for the empty tiles
-    that fill the last batch: every batch has ``config.batch_size`` tiles, so that it divides by the replicas. ``share`` as
+    that fill the last batch: every batch has ``config.batch_size`` tiles, so that it divides by the replicas. ``world`` as
     in ``TrainingBatches``.
     """
 
-    def __init__(self, samples, config, share=(0, 1)):
-        self.config, self.share = config, share
+    def __init__(self, samples, config, world=(0, 1)):
+        self.config, self.world = config, world
         self.places = [(sample, *place) for sample in samples for place in _places(sample.mask.shape, config.tile)]
 
     def __len__(self):
@@ -183,7 +180,7 @@ class ValidationBatches:
     def __getitem__(self, number):
         size = self.config.batch_size
         places = self.places[number * size : (number + 1) * size]
-        mine = part(size, self.share)
+        mine = part(size, self.world)
         drawn = [self._tile(*place) for place in places[mine.start : mine.stop]]
         empty = drawn[0] if drawn else self._tile(*places[0])
         drawn += [tuple(np.zeros_like(array) for array in empty)] * (len(mine) - len(drawn))
@@ -193,7 +190,7 @@ class ValidationBatches:
         tile = self.config.tile
         height, width = sample.mask.shape
         image = normalise(tiles.cut(sample.image, y, x, tile), sample.limits)
-        truth = _target(tiles.cut(sample.mask, y, x, tile), self.config)
+        truth = _target(tiles.cut(sample.mask, y, x, tile), sample.object_classes, self.config)
         weight = np.zeros((tile, tile), np.float32)
         weight[top : height - y, left : width - x] = 1
         return image, truth, weight

@@ -16,21 +16,20 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-import figures
 import splits
 from config import Config
-from data import RecipeResult, Sample, evenly, to_channels
-from objects import candidates, divide
-from readers.images import as_image, binary_mask, read_image
-from simulate import particles as simulate_particles
+from data import RecipeResult, Sample, Split, evenly, to_channels
+from experiment import plots
+from objects import candidates, find_objects
+from readers.images import as_image, read_image
+from readers.labels import binary_mask, object_numbers
+from readers.published import are_published
+from readers.tiff import list_tiffs
+from recipe import Recipe
+from simulate.particles import particles
+from system.progress import progress
 
-TITLE = "BBBC005 particles"
-LICENCE = None  # see the set's page
-STRATUM = "focus_level"
-MAIN_SCORES = ("dice_mean", "dice_pooled", "count_error")
-UNUSED = ("hold_out", "labels")
 CONFIG = Config(
     recipe="bbbc005",
     filters=16,
@@ -42,17 +41,14 @@ CONFIG = Config(
     steps=60,
 )
 SIMULATED = CONFIG.replace(filters=8, epochs=7, steps=24, learning_rate=3e-3)
-PUBLISHED = {
-    "settings": {"learning_rate": 1e-5, "schedule": "constant"},
-    "scores": {"pixel F1 at learning rate 1e-5": 0.979, "pixel F1 at learning rate 1e-3": 0.972},
-}
 IMAGES, MASKS = "BBBC005_v1_images", "BBBC005_v1_ground_truth"
 OBJECTS = "BBBC005_v1_objects"  # numbers of the cells: of simulated images only
 NAME = re.compile(
     r"SIMCEPImages_(?P<well>[A-P]\d\d)_C(?P<count>\d+)_F(?P<focus>\d+)_s(?P<scene>\d+)_w(?P<stain>\d)\.tiff?", re.IGNORECASE
 )
-MOST = 1200  # images without masks that are predicted
-LEAST_AREA = 100  # px; the smallest whole cell has some 790
+MOST = 1200  # images without masks that are predicted, evenly spaced ones
+MINIMUM_AREA = 100  # px; the smallest whole cell has about 790
+KNOWN_IMAGES = 0.005  # share of the published images whose digests are known, 148 of 19,200, and less
 
 
 class Name(NamedTuple):
@@ -76,26 +72,21 @@ def parse_name(name):
     return Name(well.upper(), *map(int, numbers))
 
 
-def find(folder):
+def find(folder: Path) -> Path | None:
     """The data that a user has put into ``datasets/bbbc005``, or None."""
     return folder if (folder / IMAGES).is_dir() else None
 
 
-def is_published(source):
-    """Whether data is the published set: its images' names say so, but so do the simulated ones', which have a note."""
-    return not (source / "simulated.json").exists()
+def simulate(folder: Path, _config: Config, **sizes) -> Path:
+    """Write simulated cells in the same layout; ``sizes``: of ``simulate.particles.particles``."""
+    return particles(folder, **sizes)
 
 
-def simulate(folder, **sizes):
-    """Simulated cells in the same layout; ``sizes``: of ``simulate_particles.particles``."""
-    return simulate_particles.particles(folder, **sizes)
-
-
-def load(source):
-    """Read the images that have a mask, as Samples with gray (H, W, 1) images and masks of 0 and 1.
+def load(source: Path, _config: Config | None = None) -> list[Sample]:
+    """Read the images that have a mask, as Samples with gray (H, W, 1) images and masks that number the cells.
 
     Expects ``BBBC005_v1_images`` and ``BBBC005_v1_ground_truth`` with the same file names under ``source``. Masks number
-    the cells as ``BBBC005_v1_objects`` does where it is there, else they are 0 and 1. Blurred
+    the cells as ``BBBC005_v1_objects`` does if it is there, else each connected part of a mask is a cell. Blurred
     images without a mask are left out, as published. Raises ValueError that names the file for anything else missing.
     """
     images, masks = _files(source, IMAGES), _files(source, MASKS)
@@ -105,31 +96,28 @@ def load(source):
         if parse_name(name).focus == 1:
             raise ValueError(f"{images[name]}: image in focus without mask; expected {source / MASKS / name}.")
     objects = _files(source, OBJECTS) if (Path(source) / OBJECTS).is_dir() else {}
-    return [
-        _read(images[name], masks[name], objects.get(name))
-        for name in tqdm(sorted(masks), desc="Reading images", unit="image", disable=None)
-    ]
+    return [_read(images[name], masks[name], objects.get(name)) for name in progress(sorted(masks), "Reading images", "image")]
 
 
-def has_masks(source):
+def has_labels(source: Path) -> bool:
     """Whether there are masks to train with; without them training is on simulated images."""
     return (Path(source) / MASKS).is_dir()
 
 
-def load_unlabelled(source):
+def load_unlabelled(source: Path) -> list[Sample]:
     """Images of a folder that holds no masks, as Samples whose masks are zeros; none where there are masks.
 
-    Of more than ``MOST`` images, so many evenly spaced ones: their probabilities must fit into memory.
+    At most ``MOST`` images are read, evenly spaced ones.
     """
-    if has_masks(source):
+    if has_labels(source):
         return []
     chosen = evenly(sorted(_files(source, IMAGES).items()), MOST)
-    images = {name: _read_gray(path) for name, path in tqdm(chosen, desc="Reading images", unit="image", disable=None)}
+    images = {name: _read_gray(path) for name, path in progress(chosen, "Reading images", "image")}
     return [Sample(name, image, np.zeros(image.shape[:2], np.uint16)) for name, image in images.items()]
 
 
-def split(samples, config):
-    """Fit, validation and test: all images of one scene together, every focus level in equal shares."""
+def split(samples: list[Sample], config: Config) -> Split:
+    """Give all images of one scene the same role, and each role an equal share of every focus level."""
     names = [parse_name(sample.name) for sample in samples]
     scenes = {key: number for number, key in enumerate(sorted({(name.count, name.scene) for name in names}))}
     groups = [scenes[name.count, name.scene] for name in names]
@@ -137,22 +125,22 @@ def split(samples, config):
     return splits.split_by_group(grouped, config.validation_share, config.test_share, config.seed)
 
 
-def measure(validation, test, unlabelled, _config, title=TITLE):
-    """Count the cells of the Predictions test set; the validation set fits how touching ones are divided."""
-    separations = fit_counts(validation)
-    tables = {"counts": count_table(test, separations)}
+def measure(validation, test, unlabelled, _config, title="BBBC005 particles"):
+    """Count the cells of the test set. The parameters of the watershed are fitted on the validation set."""
+    watersheds = fit_counts(validation)
+    tables = {"counts": count_table(test, watersheds)}
     panels = {"test set": tables["counts"]}
     if unlabelled.samples:
-        tables["counts_without_masks"] = count_table(unlabelled, separations)
+        tables["counts_without_masks"] = count_table(unlabelled, watersheds)
         panels["published images without masks"] = tables["counts_without_masks"]
     scores = {"count_error": float(tables["counts"]["error"].abs().mean())}
-    scores["separations"] = {stain: how._asdict() for stain, how in separations.items()}
+    scores["watersheds"] = {stain: how._asdict() for stain, how in watersheds.items()}
     tables |= {f"errors_of_{name}": count_errors(table) for name, table in tables.items()}
-    return RecipeResult(scores, tables, {"counts": figures.counts(panels, f"{title}: number of cells")})
+    return RecipeResult(scores, tables, {"counts": plots.counts(panels, f"{title}: number of cells")})
 
 
 def fit_counts(validation):
-    """{stain: Watershed} with the smallest mean absolute count error on a Predictions validation set."""
+    """{stain: Watershed} with the smallest mean absolute count error on the validation predictions."""
     fitted = {}
     names = [parse_name(sample.name) for sample in validation.samples]
     for stain in sorted({name.stain for name in names}):
@@ -160,22 +148,23 @@ def fit_counts(validation):
         members = [(mask, probability, name.count) for mask, probability, name in images if name.stain == stain]
 
         def error(how, members=members):
-            return np.mean([abs(divide(mask, probability, how).max(initial=0) - count) for mask, probability, count in members])
+            counted = [find_objects(mask, probability, how, validation.maps).max(initial=0) for mask, probability, _ in members]
+            return np.mean([abs(found - count) for found, (_, _, count) in zip(counted, members, strict=True)])
 
-        fitted[stain] = min(candidates(validation.probabilities[0], (LEAST_AREA,)), key=error)
+        fitted[stain] = min(candidates(validation.maps, (MINIMUM_AREA,)), key=error)
     return fitted
 
 
-def count_table(predicted, separations):
-    """One row per image of a Predictions set: what its name says, cells counted, ``error`` (counted - true) (DataFrame).
+def count_table(predictions, watersheds):
+    """One row per image: what its name says, cells counted, ``error`` (counted - true) (DataFrame).
 
-    A stain that the validation set did not have is divided as the first one that it had.
+    A stain that is not in the validation set gets the parameters of the first one that is.
     """
     rows = []
-    for sample, probability, mask in zip(*predicted, strict=True):
+    for sample, probability, mask in zip(*predictions[:3], strict=True):
         name = parse_name(sample.name)
-        how = separations.get(name.stain, next(iter(separations.values())))
-        counted = int(divide(mask, probability, how).max(initial=0))
+        how = watersheds.get(name.stain, next(iter(watersheds.values())))
+        counted = int(find_objects(mask, probability, how, predictions.maps).max(initial=0))
         rows.append({**name._asdict(), "counted": counted, "error": counted - name.count})
     return pd.DataFrame(rows)
 
@@ -204,9 +193,7 @@ def worst_counts(samples, table):
 def _files(source, kind):
     """{file name: path} of the TIFFs in one of the set's two folders; names are checked."""
     folder = Path(source) / kind
-    found = (
-        {path.name: path for path in folder.glob("*") if path.suffix.lower() in (".tif", ".tiff")} if folder.is_dir() else {}
-    )
+    found = {path.name: path for path in list_tiffs(folder)}
     if not found:
         raise ValueError(f"{folder}: holds no TIFF images; expected SIMCEPImages_*.TIF.")
     for path in found.values():
@@ -224,4 +211,27 @@ def _read(image_path, mask_path, objects_path):
     if mask.shape != image.shape[:2]:
         raise ValueError(f"{mask_path}: the mask is {mask.shape} px, its image {image.shape[:2]} px; they must be equal.")
     cells = read_image(objects_path) if objects_path else mask
-    return Sample(image_path.name, image, cells.astype(np.uint16))
+    return Sample(image_path.name, image, object_numbers(cells, str(objects_path or mask_path)))
+
+
+RECIPE = Recipe(
+    name="bbbc005",
+    title="BBBC005 particles",
+    licence=None,  # see the set's page
+    config=CONFIG,
+    load=load,
+    split=split,
+    find=find,
+    simulate=simulate,
+    simulated=SIMULATED,
+    is_published=lambda samples, source: are_published(samples, "bbbc005", KNOWN_IMAGES),
+    load_unlabelled=load_unlabelled,
+    has_labels=has_labels,
+    measure=measure,
+    stratum="focus_level",
+    main_scores=("dice_mean", "dice_pooled", "count_error"),
+    published={
+        "settings": {"learning_rate": 1e-5, "schedule": "constant"},
+        "scores": {"pixel F1 at learning rate 1e-5": 0.979, "pixel F1 at learning rate 1e-3": 0.972},
+    },
+)

@@ -10,38 +10,32 @@ Score     HeLa, frames 17 to 33: SEG 0.890 on 3 gold frames, 0.911 on 14 silver 
 """
 
 from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 import figures
 import splits
 from config import Config
-from data import RecipeResult, evenly
-from objects import divide_all, fit_watershed
+from data import RecipeResult, Sample, Split, evenly
+from experiment import plots
+from objects import find_all_objects, fit_watershed
 from readers import ctc
+from readers.labels import smallest_type
+from readers.published import are_published
+from recipe import Recipe
 from scores.matching import match_all, mean_seg, object_scores
 from scores.measurements import agreement, measure_objects
-from simulate import cells as simulate_cells
+from simulate.cells import low_contrast_cells
 
-TITLE = "Low-contrast cells"
-LICENCE = ctc.LICENCE
-STRATUM = "label_kind"
-UNUSED = ("validation_share", "test_share")
-MAIN_SCORES = ("dice_mean", "seg", "object_iou")
 BLOCKS = 5  # of neighbouring frames
 GAP = 5  # frames left out between roles
-CHOOSE = 10  # frames at most; the others are near-copies of these
+VALIDATION_FRAMES = 10  # at most; the others are near-copies of these
 CONFIG = Config(recipe="cells", filters=16, dropout=0.2, augment=0.5, border=3, epochs=24, steps=25, tta=8)
 SIMULATED = CONFIG.replace(filters=8, tile=128, overlap=32, epochs=16, steps=24, learning_rate=3e-3, tta=1)
-PUBLISHED = {
-    "settings": {"filters": 64, "dropout": 0.5, "augment": 1.0, "border": 0, "batch_size": 1, "epochs": 100, "steps": 10,
-                 "tile": 512, "learning_rate": 1e-4, "schedule": "constant", "loss": "cross_entropy", "normalisation": False},
-    "scores": {"IoU on PhC-C2DH-U373": 0.9203, "IoU on DIC-C2DH-HeLa": 0.7756},
-}  # fmt: skip
 
 
-def find(folder):
+def find(folder: Path) -> Path | None:
     """The data set that a user has put into ``datasets/cells``, or None; ValueError when there are several."""
     found = ctc.datasets(folder)
     if len(found) > 1:
@@ -49,38 +43,33 @@ def find(folder):
     return found[0] if found else None
 
 
-def is_published(source):
-    """Whether data is one of the published sets, by its name."""
-    return source.name in ctc.PUBLISHED
-
-
-def title(source):
+def title_of(source: Path) -> str:
     """What figures call one of the published sets."""
-    return f"{TITLE}, {source.name}"
+    return f"Low-contrast cells, {source.name}"
 
 
-def simulate(folder, **sizes):
-    """Simulated cells in the same layout; ``sizes``: of ``simulate_cells.low_contrast_cells``."""
-    return simulate_cells.low_contrast_cells(folder, **sizes)
+def simulate(folder: Path, _config: Config, **sizes) -> Path:
+    """Write simulated cells in the same layout; ``sizes``: of ``low_contrast_cells``."""
+    return low_contrast_cells(folder, **sizes)
 
 
-def load(source):
+def load(source: Path, config: Config = CONFIG) -> list[Sample]:
     """Read every labelled frame, see ``ctc.load``."""
     if not ctc.is_dataset(source):
         raise ValueError(f"{source}: not a data set of the Cell Tracking Challenge; expected folders 01 and 01_GT in it.")
-    return ctc.load(source)
+    return ctc.load(source, config.classes)
 
 
-def hold_outs(samples):
+def hold_outs(samples: list[Sample]) -> list[str]:
     """The names that ``--hold-out`` takes: the labelled sequences, or blocks of frames, from 1, if there is only one."""
     return sorted(set(_units(samples)))
 
 
-def split(samples, config):
-    """One sequence to test, a block of frames of another to validation, the rest to fit, with gaps of ``GAP`` frames.
+def split(samples: list[Sample], config: Config) -> Split:
+    """Test one sequence, validate on a block of frames of another one and train on the rest, with gaps of ``GAP`` frames.
 
-    Of a single sequence one block of frames is reported, and the next one chooses. Unless ``config.hold_out`` says
-    which, it is the last of those with most gold labels.
+    With a single sequence, one block of frames is the test and the next one is for validation. Without
+    ``config.hold_out`` the test is the last sequence or block of those with most gold labels.
     """
     samples = ctc.select_labels(samples, config.labels)
     names = hold_outs(samples)
@@ -89,28 +78,23 @@ def split(samples, config):
     held = config.hold_out or _most_gold(samples)
     parts = splits.leave_gap(splits.hold_out(samples, _units(samples, held), held), ctc.place, GAP)
     if not any(sample.mask.any() for sample in parts.test):
-        raise ValueError(f"No frame of {held} has a labelled cell to report; choose another --hold-out.")
-    return replace(parts, validation=evenly(parts.validation, CHOOSE))
+        raise ValueError(f"--hold-out {held}: no frame of it has a labelled cell for the test; choose another.")
+    return replace(parts, validation=evenly(parts.validation, VALIDATION_FRAMES))
 
 
-def stratum_names(_samples):
-    """{stratum: what the labels are}."""
-    return ctc.LABELS
+def measure(validation, test, _unlabelled, config, title="Low-contrast cells"):
+    """Find objects, score them, and compare their sizes and shapes with those of the true cells.
 
-
-def measure(validation, test, _unlabelled, config, title=TITLE):
-    """Objects, how well they are found, and their sizes and shapes beside those of the truth.
-
-    How masks are divided is fitted on the validation set. Scores are those of the gold labels where the test set has
-    any, else of the silver ones. Compared are cells that touch no image border and are found with an IoU of at least
-    0.5.
+    The parameters of the watershed are fitted on the validation images. The scores are those of gold labels if the test set
+    has any, else of silver ones. Sizes are compared for cells that touch no image border and are found with an IoU of at
+    least 0.5.
     """
     how = fit_watershed(validation, mean_seg)
-    objects = divide_all(test, how)
+    objects = find_all_objects(test, how)
     matches = match_all(test.samples, objects)
     kinds = pd.DataFrame(
         [
-            {STRATUM: ctc.LABELS[kind], "images": part["name"].nunique(), "cells": len(part), **object_scores(part)}
+            {"label_kind": ctc.LABELS[kind], "images": part["name"].nunique(), "cells": len(part), **object_scores(part)}
             for kind, part in matches.groupby("stratum")
         ]
     )
@@ -119,22 +103,25 @@ def measure(validation, test, _unlabelled, config, title=TITLE):
     found = _measure_all(test.samples, objects, sizes)
     pairs = compared(matches, true, found)
     tables = {"objects": kinds, "measurements": found, "measurements_of_truth": true}
-    shown = evenly(list(zip(test.samples, objects, strict=True)), 3)
-    drawn = figures.outlines(
+    pictures = {"objects": _drawn(test.samples, objects, title)}
+    if len(pairs[0]) > 1:
+        tables["agreement"] = agreement(*pairs)
+        pictures["agreement"] = plots.agreement(*pairs, f"{title}: measured on the prediction and on the truth")
+    scores = {name: float(kinds[name].iloc[0]) for name in ("seg", "object_iou", "found")}
+    scores["watershed"] = how._asdict()
+    labels = {f"predictions/{s.name}_objects": smallest_type(n) for s, n in zip(test.samples, objects, strict=True)}
+    return RecipeResult(scores, tables, pictures, labels)
+
+
+def _drawn(samples, objects, title):
+    """Three images with the outlines of true and predicted cells."""
+    shown = evenly(list(zip(samples, objects, strict=True)), 3)
+    return figures.outlines(
         [sample.image for sample, _ in shown],
         {"truth": [sample.mask for sample, _ in shown], "prediction": [labels for _, labels in shown]},
         [sample.name for sample, _ in shown],
         f"{title}: true and predicted cells of the test set",
     )
-    pictures = {"objects": drawn}
-    if len(pairs[0]) > 1:
-        tables["agreement"] = agreement(*pairs)
-        pictures["agreement"] = figures.agreement(*pairs, f"{title}: measured on the prediction and on the truth")
-    scores = {name: float(kinds[name].iloc[0]) for name in ("seg", "object_iou", "found")}
-    scores["separation"] = how._asdict()
-    names = [f"predictions/{sample.name}_objects" for sample in test.samples]
-    labels = {name: numbers.astype(np.uint16) for name, numbers in zip(names, objects, strict=True)}
-    return RecipeResult(scores, tables, pictures, labels)
 
 
 def compared(matches, true, found):
@@ -176,3 +163,41 @@ def _measure_all(samples, labels, sizes):
         for sample, label, size in zip(samples, labels, sizes, strict=True)
     ]
     return pd.concat(tables, ignore_index=True)
+
+
+RECIPE = Recipe(
+    name="cells",
+    title="Low-contrast cells",
+    licence=ctc.LICENCE,
+    config=CONFIG,
+    load=load,
+    split=split,
+    find=find,
+    simulate=simulate,
+    simulated=SIMULATED,
+    is_published=lambda samples, source: are_published(samples, "ctc"),
+    title_of=title_of,
+    hold_outs=hold_outs,
+    measure=measure,
+    stratum="label_kind",
+    stratum_names=lambda samples: ctc.LABELS,
+    main_scores=("dice_mean", "seg", "object_iou"),
+    uses=("hold_out", "labels", "classes"),
+    published={
+        "settings": {
+            "filters": 64,
+            "dropout": 0.5,
+            "augment": 1.0,
+            "border": 0,
+            "batch_size": 1,
+            "epochs": 100,
+            "steps": 10,
+            "tile": 512,
+            "learning_rate": 1e-4,
+            "schedule": "constant",
+            "loss": "cross_entropy",
+            "normalisation": False,
+        },
+        "scores": {"IoU on PhC-C2DH-U373": 0.9203, "IoU on DIC-C2DH-HeLa": 0.7756},
+    },
+)

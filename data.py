@@ -1,76 +1,104 @@
 """Samples, their roles, and the checks on them.
 
-A recipe's ``load`` makes samples, ``split`` gives each a role: fit (gradients), choose (early stopping, thresholds)
-or report (touched once).
+A recipe's ``load`` makes samples, ``split`` gives each a role: train (gradients), validation (best epoch, thresholds) or test
+(scored once).
 """
 
+import itertools
 import types
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
+
+from maps import OutputMaps
+from system.files import digest
 
 ROLES = ("train", "validation", "test")
+MOST_SAMPLES = 16  # points along each side of a pixel that decide the label of a shrunken mask
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One annotated image.
+    """One labelled image.
 
-    ``name``: unique. ``image``: (H, W, C), uint8, uint16 or float32, as read. ``mask``: (H, W), integer: 0 is
-    background; above it instance numbers (two classes) or class numbers. ``group``: samples of one group leak into
-    each other (crops of one photograph, slices of one specimen). ``stratum``: the kind of image (a cluster), held in
-    equal proportions by every role. ``pixel_size``: µm per px where it is known.
+    ``name``: unique. ``image``: (H, W, C), uint8, uint16 or float32, as read. ``mask``: (H, W), integer numbers of the
+    objects, 0 is background. ``object_classes``: uint8 (highest number + 1,), the class of each object number, 0 for the
+    background; None if there is one class of objects. ``group``: samples of one group show the same photograph or
+    specimen and must have one role. ``stratum``: number of the kind of image; every role holds the kinds in equal
+    proportions. ``pixel_size``: µm per px where it is known.
     """
 
     name: str
-    image: np.ndarray = field(repr=False)
-    mask: np.ndarray = field(repr=False)
+    image: NDArray = field(repr=False)
+    mask: NDArray = field(repr=False)
     group: int = 0
     stratum: int = 0
     pixel_size: float | None = None
+    object_classes: NDArray[np.uint8] | None = field(default=None, repr=False)
 
     def __post_init__(self):
         check_pair(self.name, self.image, self.mask)
 
     @cached_property
-    def limits(self):
+    def limits(self) -> tuple[float, float]:
         """The intensities that ``normalise`` maps to 0 and 1."""
         return intensity_limits(self.image)
+
+    @property
+    def class_map(self) -> NDArray[np.uint8]:
+        """The class of each pixel, 0 for background: uint8 (H, W)."""
+        return class_of_objects(self.mask, self.object_classes)
+
+    def digests(self) -> dict[str, str]:
+        """Digests of the pixels and of the labels, which change whenever one of them does."""
+        labels = self.mask if self.object_classes is None else np.stack([self.mask, self.class_map])
+        return {"image": pixel_digest(self.image), "mask": pixel_digest(labels.astype(np.int64))}
 
 
 @dataclass(frozen=True)
 class Split:
     """Three disjoint lists of samples, one for each role."""
 
-    train: list
-    validation: list
-    test: list
+    train: list[Sample]
+    validation: list[Sample]
+    test: list[Sample]
 
-    def items(self):
+    def items(self) -> list[tuple[str, list[Sample]]]:
         """(role, samples) for each role."""
         return [(role, getattr(self, role)) for role in ROLES]
 
-    def map(self, change):
+    def map(self, change: Callable[[Sample], Sample]) -> "Split":
         """The same split with every sample changed."""
         return Split(*([change(sample) for sample in samples] for _, samples in self.items()))
 
-    def to_json(self):
-        """{role: {sample name: {"group": ..., "stratum": ...}}}, so that a run can be repeated and audited."""
+    def __iter__(self) -> Iterator[Sample]:
+        """All samples, role by role."""
+        return (sample for _, samples in self.items() for sample in samples)
+
+    def to_json(self) -> dict:
+        """{role: {sample name: {"group", "stratum", "image", "mask"}}}, the last two digests, so that a run can be repeated."""
         return {
-            role: {sample.name: {"group": sample.group, "stratum": sample.stratum} for sample in samples}
+            role: {sample.name: {"group": sample.group, "stratum": sample.stratum, **sample.digests()} for sample in samples}
             for role, samples in self.items()
         }
 
 
 class Predictions(NamedTuple):
-    """Samples with what the network made of them: float32 (H, W, maps) probabilities and the masks decided from them."""
+    """Samples and what the network predicts for them.
+
+    ``probabilities``: float32 (H, W, maps) of each sample. ``masks``: uint8 (H, W), the class of each pixel, 0 for
+    background. ``maps``: what the maps mean.
+    """
 
     samples: list
     probabilities: list
     masks: list
+    maps: OutputMaps = OutputMaps()
 
 
 class RecipeResult(NamedTuple):
@@ -86,21 +114,68 @@ class RecipeResult(NamedTuple):
     tiffs: dict = types.MappingProxyType({})
 
 
-def prepare(sample, channels=1, scale=1.0):
+def prepare(sample: Sample, channels: int = 1, scale: float = 1.0) -> Sample:
     """A copy of a sample as the network sees it: ``channels`` channels, height and width times ``scale``."""
     image, mask = to_channels(sample.image, channels, sample.name), sample.mask
     if scale != 1:
-        height, width = (max(1, round(side * scale)) for side in mask.shape)
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-        image = image.reshape(height, width, channels)
-        mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+        image = resize_image(image, scale)
+        mask = resize_labels(mask, image.shape[:2])
     return replace(sample, image=image, mask=mask)
 
 
-def to_channels(image, channels, name="image"):
-    """Convert (H, W) or (H, W, C) to (H, W, channels); the alpha channel of RGBA and gray-alpha is dropped.
+def resize_image(image: NDArray, scale: float) -> NDArray:
+    """An image (H, W, C) with height and width times ``scale``, at least 1 px, same dtype."""
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    return resized.reshape(height, width, image.shape[2])
 
-    Colour becomes gray by the luminance weights of ITU-R BT.601. Raises ValueError for a count that cannot be made.
+
+def resize_labels(mask: NDArray, shape: tuple[int, int]) -> NDArray:
+    """Labels (H, W) at another height and width: each pixel gets the label that covers most of it, same dtype.
+
+    Objects keep their place: a pixel covers the same part of the picture before and after. If two labels cover a pixel
+    equally, every other pixel gets the higher one, so that areas are right in the mean.
+    """
+    points = []
+    for length, new in zip(mask.shape, shape, strict=True):
+        count = 1 if new % length == 0 else min(MOST_SAMPLES, max(2, -(-length // new)))
+        places = (np.arange(new)[:, None] + (np.arange(count) + 0.5) / count) * length / new  # (new, count)
+        points.append(np.minimum(places.astype(int), length - 1))
+    votes = [mask[np.ix_(rows, columns)] for rows in points[0].T for columns in points[1].T]
+    if len(votes) == 1:
+        return votes[0]
+    even = np.indices(shape).sum(axis=0) % 2 == 0
+    return np.where(even, _most_frequent(votes), _most_frequent(votes, highest=True))
+
+
+def _most_frequent(votes, highest=False):
+    """The most frequent of several labels for each pixel; of equally frequent ones the lowest or the highest."""
+    ordered = np.sort(votes, axis=0)[:: -1 if highest else 1]
+    best, longest, run = ordered[0].copy(), np.ones(ordered[0].shape, int), np.ones(ordered[0].shape, int)
+    for before, now in itertools.pairwise(ordered):
+        run = np.where(now == before, run + 1, 1)
+        better = run > longest
+        best[better], longest[better] = now[better], run[better]
+    return best
+
+
+def class_of_objects(mask: NDArray, object_classes: NDArray | None) -> NDArray[np.uint8]:
+    """The class of each pixel of a mask of object numbers, 0 for background: uint8 (H, W). Without classes, 0 and 1."""
+    return (mask > 0).astype(np.uint8) if object_classes is None else object_classes[mask]
+
+
+def pixel_digest(array: NDArray) -> str:
+    """Sixteen hexadecimal digits that change with the shape, the type and the values of an array."""
+    array = np.ascontiguousarray(array)
+    return digest(f"{array.dtype.str} {array.shape} ".encode() + array.tobytes())
+
+
+def to_channels(image, channels, name="image"):
+    """Convert (H, W) or (H, W, C) to (H, W, channels), same dtype; the alpha channel of RGBA and gray-alpha is dropped.
+
+    A gray image in a single tint (blue, yellow, ...) becomes gray by its brightest channel, whose values stay as they
+    are. Other colours become gray by the luminance weights of ITU-R BT.601. Raises ValueError for a number of channels
+    that cannot be made.
     """
     image = image[..., None] if image.ndim == 2 else image
     found = image.shape[2]
@@ -111,27 +186,72 @@ def to_channels(image, channels, name="image"):
     if channels == image.shape[2]:
         return np.ascontiguousarray(image)
     if channels == 1 and image.shape[2] == 3:
-        return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+        return _gray(image)[..., None]
     if channels == 3 and image.shape[2] == 1:
         return np.repeat(image, 3, axis=2)
     raise ValueError(f"{name}: has {found} channels, cannot be made into {channels}; set --channels {found} or convert it.")
 
 
-def evenly(items, count):
-    """At most ``count`` of the items, evenly spaced: list."""
+def intensities(image: NDArray) -> NDArray[np.float32]:
+    """Return the intensities of an image that measurements use: float32 (H, W), in the image's own units, not rounded.
+
+    ``image``: (H, W) or (H, W, C). Colours become gray as in ``to_channels``; alpha does not count; of channels that are
+    no colours, the first one counts.
+    """
+    image = image[..., None] if image.ndim == 2 else image
+    if image.shape[2] not in (3, 4):
+        return image[..., 0].astype(np.float32)
+    colours = image[..., :3]
+    brightest = _tint(colours)
+    return _luminance(colours.astype(np.float32)) if brightest is None else colours[..., brightest].astype(np.float32)
+
+
+def _gray(colours):
+    brightest = _tint(colours)
+    return _luminance(colours) if brightest is None else np.ascontiguousarray(colours[..., brightest])
+
+
+def _luminance(colours):
+    usable = colours if colours.dtype in (np.uint8, np.uint16) else colours.astype(np.float32)
+    return cv2.cvtColor(np.ascontiguousarray(usable), cv2.COLOR_RGB2GRAY).astype(colours.dtype, copy=False)
+
+
+def _tint(colours):
+    """Return the brightest channel of an RGB image whose pixels are all on one line through black; else None."""
+    # A lookup table rounds or cuts off: whole numbers may be 1 off the line.
+    off = 1.0 if colours.dtype.kind in "iu" else 1e-4 * float(np.abs(colours).max())
+    brightest = None
+    for part in (colours[::16, ::16], colours):  # most coloured images end at the first one
+        brightest = int(part.max(axis=(0, 1)).argmax())
+        pixel = part[np.unravel_index(part[..., brightest].argmax(), part.shape[:2])].astype(np.float64)
+        ratios = (pixel / pixel[brightest] if pixel[brightest] else np.zeros(3)).astype(np.float32)
+        for row in range(0, len(part), 512):
+            strip = part[row : row + 512].astype(np.float32)
+            if (np.abs(strip - strip[..., brightest, None] * ratios) > 1.01 * off).any():
+                return None
+    return brightest
+
+
+def evenly(items, count: int) -> list:
+    """Return at most ``count`` of the items, evenly spaced."""
     return [items[i] for i in np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)]
 
 
 def check_pair(name, image, mask):
     """Raise ValueError that names the sample when image and mask do not belong together or are not usable."""
-    if image.ndim != 3 or 0 in image.shape:
-        raise ValueError(f"{name}: image of shape {image.shape}, expected (height, width, channels).")
+    check_image(name, image)
     if mask.shape != image.shape[:2]:
         raise ValueError(f"{name}: the image is {image.shape[:2]} px and its mask {mask.shape} px; they must be equal.")
-    if image.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
-        raise ValueError(f"{name}: the image holds {image.dtype} values, expected uint8, uint16 or float32.")
     if not np.issubdtype(mask.dtype, np.integer):
         raise ValueError(f"{name}: the mask holds {mask.dtype} values, expected whole numbers.")
+
+
+def check_image(name: str, image: NDArray) -> None:
+    """Raise ValueError that names the image when it is not usable: its shape, its type, pixels that are not numbers."""
+    if image.ndim != 3 or 0 in image.shape:
+        raise ValueError(f"{name}: image of shape {image.shape}, expected (height, width, channels).")
+    if image.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
+        raise ValueError(f"{name}: the image holds {image.dtype} values, expected uint8, uint16 or float32.")
     if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
         count = int((~np.isfinite(image)).sum())
         raise ValueError(f"{name}: {count} pixels are NaN or infinite; replace them.")
@@ -154,45 +274,13 @@ def normalise(image, limits):
     return (image.astype(np.float32) - np.float32(low)) / np.float32(high - low)
 
 
-def check_classes(samples, classes):
-    """Raise ValueError when the masks contradict the class count (more than two classes: values 0 to classes - 1)."""
+def check_classes(samples: list[Sample], classes: int) -> None:
+    """Raise ValueError when the labels do not have the number of classes that the configuration says."""
     if classes == 2:
         return
-    highest = max(samples, key=lambda sample: sample.mask.max())
-    if highest.mask.max() != classes - 1:
+    highest = max((int(sample.class_map.max()) for sample in samples), default=0)
+    if highest != classes - 1 or any(sample.object_classes is None for sample in samples):
         raise ValueError(
-            f"{highest.name}: the masks hold values up to {highest.mask.max()}, but {classes} classes need exactly "
-            f"0 to {classes - 1}; set --classes 2 for objects against background."
+            f"--classes {classes}: the masks hold {highest} class{'es' * (highest > 1)} of objects beside background, "
+            f"but {classes - 1} were expected. Set --classes {highest + 1}."
         )
-
-
-def target(mask, classes, border=0):
-    """What the network learns from a mask: 0/1 foreground for two classes, class numbers for more; uint8.
-
-    ``border``: this many px along the edge of every object, also where it touches another one, become class 2.
-    """
-    if classes > 2:
-        return mask.astype(np.uint8)
-    foreground = (mask > 0).astype(np.uint8)
-    return foreground + (foreground & edge(mask, border)) if border else foreground
-
-
-def distance_map(mask):
-    """How deep every pixel lies in its object of an instance mask (H, W): float32, 0 background, 1 in each object's depth.
-
-    Distances from the object's edge, also where it touches another one, as shares of the object's greatest: of a tile, what
-    the tile shows of the object counts.
-    """
-    touching = (mask > 0) & (edge(mask, 1) > 0)
-    inner = cv2.distanceTransform(((mask > 0) & ~touching).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    distance = np.where(mask > 0, inner + 1, 0)
-    greatest = np.ones(int(mask.max(initial=0)) + 1, np.float32)
-    np.maximum.at(greatest, mask, distance)
-    return (distance / greatest[mask]).astype(np.float32)
-
-
-def edge(mask, width):
-    """Where another object, or none, lies within ``width`` px, in an instance mask (H, W): uint8 0/1 (H, W)."""
-    window = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
-    numbers = mask.astype(np.float32)
-    return (cv2.erode(numbers, window) != cv2.dilate(numbers, window)).astype(np.uint8)

@@ -14,32 +14,30 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 import figures
 import splits
 from config import Config
-from data import RecipeResult, Sample, evenly
+from data import RecipeResult, Sample, Split, evenly
 from explore import leaks, tables
-from metrics import bootstrap_interval
-from objects import divide_all, fit_watershed
+from objects import classify_objects, find_all_objects, fit_watershed
 from readers.archives import open_archive
-from readers.pairs import find_pairs, read_pair
-from scores.matching import detection_table, mean_average_precision, pooled_detection
-from simulate import nuclei as simulate_nuclei
+from readers.labels import smallest_type
+from readers.pairs import find_class_maps, find_pairs, read_pair
+from readers.published import are_published
+from recipe import Recipe
+from scores.intervals import mean_interval
+from scores.matching import detection_table, match, mean_average_precision, pooled_detection
+from simulate.nuclei import nuclei
 from system.files import digest, written_whole
+from system.paths import WORK
+from system.progress import progress
 
-TITLE = "DSB 2018 nuclei"
-LICENCE = "CC0"
 CONFIG = Config(recipe="dsb", distance=True, filters=32, dropout=0.2, augment=0.5, epochs=36, smoothing=5, tta=8)
 SIMULATED = CONFIG.replace(filters=8, epochs=6, steps=24, learning_rate=3e-3, tta=1)
-STRATUM = "cluster"
-MAIN_SCORES = ("dice_mean", "dice_pooled", "map", "ap50")
-UNUSED = ("hold_out", "labels")
-PUBLISHED = {"settings": {"epochs": 5, "steps": 3500, "smoothing": 1, "distance": False}, "scores": {"Dice": 0.602}}
 CLUSTERS = 8
-CACHE = Path(__file__).parent / "datasets" / "cache"
-CACHE_VERSION = 1  # raise it when what is stored changes
+CACHE = WORK / "datasets" / "cache"
+CACHE_VERSION = 2  # raise it when what is stored changes
 CACHE_FROM = 2000  # files; fewer are read in about a second
 
 
@@ -57,33 +55,32 @@ def find(folder):
     return folder / "stage1_train.zip" if folder / "stage1_train.zip" in zips else next(iter(zips), None)
 
 
-def is_published(source):
-    """Whether data is the published set, by its name; a user's own images in the same layout are not."""
-    return source.name.startswith("stage1_train")
+def simulate(folder: Path, config: Config, **sizes) -> Path:
+    """Write simulated nuclei in the same layout, of two kinds if there are three classes; ``sizes``: of ``nuclei``."""
+    if config.classes > 3:
+        raise ValueError(f"--classes {config.classes}: simulated nuclei have at most 3 classes; give own images by --data.")
+    return nuclei(
+        folder if config.classes == 2 else folder.with_name(f"{folder.name}_classes"), **sizes, kinds=config.classes - 1
+    )
 
 
-def simulate(folder, **sizes):
-    """Simulated nuclei in the same layout; ``sizes``: of ``simulate_nuclei.nuclei``."""
-    return simulate_nuclei.nuclei(folder, **sizes)
+def load(source: Path, config: Config = CONFIG, cache: Path | None = CACHE) -> list[Sample]:
+    """Read ``stage1_train.zip``, its unpacked folder, or own images in the same layout; in the order of their names.
 
-
-def load(source, cache=CACHE):
-    """Read ``stage1_train.zip``, or its unpacked folder, as a list of Samples in the order of their names.
-
-    Expects ``ImageId/images/<one>.png`` and ``ImageId/masks/<one per nucleus>.png``, or a folder ``images`` and a folder
-    ``masks`` with the same names. Images come back as uint8, uint16 or float32, (H, W, 1) where all colours are equal
-    and (H, W, 3) otherwise; masks as uint16 numbers of the nuclei. The decoded images are kept in ``cache`` and used
-    again only while every file is still the same; None keeps nothing. Raises ValueError that names the file, or the zip
-    file and its member, for anything that cannot be used.
+    ``readers.pairs`` describes the layouts. Images come back as uint8, uint16 or float32, (H, W, 1) where all colours are
+    equal and (H, W, 3) otherwise. Masks number the nuclei; with ``config.classes`` above 2 the nuclei have classes. The decoded
+    images are kept in ``cache`` and used again while every file is the same; None keeps nothing. Raises ValueError that
+    names the file, or the zip file and its member, for anything that cannot be used.
     """
     source = Path(source)
     with open_archive(source) as archive:
-        of_source, of_files = digest(str(source.resolve())), digest(f"{CACHE_VERSION} {archive.state()}")
+        of_source = digest(f"{source.resolve()} {config.classes}")
+        of_files = digest(f"{CACHE_VERSION} {archive.state()}")
         stored = cache and Path(cache) / f"dsb-{of_source}-{of_files}.npz"
         if stored and stored.exists():
             with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):  # damaged: decode again
                 return _read_cache(stored)
-        samples = _decode(archive)
+        samples = _decode(archive, config.classes)
     if stored and len(archive.names) >= CACHE_FROM:
         try:
             _write_cache(stored, samples)
@@ -92,66 +89,91 @@ def load(source, cache=CACHE):
     return samples
 
 
-def split(samples, config):
-    """Fit, validation and test: equal shares of eight clusters of images, crops of one photograph kept together."""
-    if config.classes != 2:
-        raise ValueError(f"--classes is {config.classes}, but the masks of dsb number nuclei: objects and background are 2.")
+def split(samples: list[Sample], config: Config) -> Split:
+    """Give each role an equal share of every k-means cluster of images; crops of one photograph get one role."""
     groups, _ = leaks.leak_groups([sample.image for sample in samples])
-    strata = tables.cluster(tables.image_table(samples), CLUSTERS)
+    strata = tables.kmeans_clusters(tables.image_table(samples), CLUSTERS)
     return splits.split_by_group(
         splits.with_groups(samples, groups, strata), config.validation_share, config.test_share, config.seed
     )
 
 
-def measure(validation, test, _unlabelled, _config, title=TITLE):
-    """Separate nuclei and how well they are found: in the mean per image, per cluster, and all nuclei together.
+def stratum_names(samples: list[Sample]) -> dict[int, str]:
+    """{k-means cluster: what its images look like, in a few words}."""
+    return tables.cluster_names(tables.image_table(samples), [sample.stratum for sample in samples])
 
-    How touching ones are divided is fitted on the validation set, by ``map``, whose value there is ``validation_map``.
+
+def measure(validation, test, _unlabelled, config, title="DSB 2018 nuclei"):
+    """Find separate nuclei and score them: the mean of all images, each k-means cluster, and all nuclei together.
+
+    The parameters of the watershed are fitted on the validation images, by ``map``; ``validation_map`` is its value there.
     """
     how = fit_watershed(validation, mean_average_precision, len(validation.samples))
-    objects = divide_all(test, how)
+    objects = find_all_objects(test, how)
     table = detection_table(test.samples, objects)
-    scores = {name: float(table[name].mean()) for name in ("map", "ap50")}
-    scores["map_interval"] = bootstrap_interval(table["map"], table["group"])
-    scores |= {f"{name}_pooled": value for name, value in pooled_detection(table).items()}
-    scores |= {name: int(table[name].sum()) for name in ("objects", "splits", "merges")}
-    fluorescent = table[[is_fluorescence(sample) for sample in test.samples]]
-    if len(fluorescent):
-        scores["images_fluorescence"] = len(fluorescent)
-        scores |= {f"{name}_fluorescence": float(fluorescent[name].mean()) for name in ("map", "ap50")}
-        scores["ap50_fluorescence_pooled"] = pooled_detection(fluorescent)["ap50"]
-    scores["validation_map"] = mean_average_precision(validation.samples, divide_all(validation, how))
-    scores["separation"] = how._asdict()
+    scores = _detection_summary(table, [is_fluorescence(sample) for sample in test.samples])
+    if config.classes > 2:
+        scores["class_accuracy"] = class_accuracy(test, objects)
+    scores["validation_map"] = mean_average_precision(validation.samples, find_all_objects(validation, how))
+    scores["watershed"] = how._asdict()
     clusters = table.groupby("stratum").agg(
         images=("name", "size"), objects=("objects", "sum"), map=("map", "mean"), ap50=("ap50", "mean"),
         splits=("splits", "sum"), merges=("merges", "sum"),
     )  # fmt: skip
-    shown = sorted(zip(test.samples, objects, table["map"], strict=True), key=lambda row: row[2])
-    shown = evenly(shown, 6)
-    drawn = figures.outlines(
+    written = {"objects": table, "objects_per_kmeans_cluster": clusters.reset_index()}
+    labels = {f"predictions/{s.name}_objects": smallest_type(found) for s, found in zip(test.samples, objects, strict=True)}
+    return RecipeResult(scores, written, {"objects": _drawn(test.samples, objects, table["map"], title)}, labels)
+
+
+def _detection_summary(table, fluorescent):
+    """The object scores of all images and of the fluorescence images, with intervals."""
+    scores = {name: float(table[name].mean()) for name in ("map", "ap50")}
+    scores["map_interval"] = mean_interval(table["map"], table["group"])
+    scores |= {f"{name}_pooled": value for name, value in pooled_detection(table).items()}
+    scores |= {name: int(table[name].sum()) for name in ("objects", "splits", "merges")}
+    part = table[fluorescent]
+    if len(part):
+        scores["images_fluorescence"] = len(part)
+        scores |= {f"{name}_fluorescence": float(part[name].mean()) for name in ("map", "ap50")}
+        scores["ap50_fluorescence_pooled"] = pooled_detection(part)["ap50"]
+    return scores
+
+
+def class_accuracy(test, objects):
+    """Share of the objects found with an IoU of at least 0.5 that get their true class."""
+    right, total = 0, 0
+    for sample, found, probability in zip(test.samples, objects, test.probabilities, strict=True):
+        rows = match(sample.mask, found)
+        rows = rows[rows["iou"] >= 0.5]
+        predicted = classify_objects(found, test.maps.pixel_classes(probability))
+        right += int((sample.object_classes[rows["label"]] == predicted[rows["predicted"]]).sum())
+        total += len(rows)
+    return right / total if total else None
+
+
+def _drawn(samples, objects, scores, title):
+    """Six images from the worst to the best, with the outlines of true and predicted nuclei."""
+    shown = evenly(sorted(zip(samples, objects, scores, strict=True), key=lambda row: row[2]), 6)
+    return figures.outlines(
         [sample.image for sample, _, _ in shown],
         {"truth": [sample.mask for sample, _, _ in shown], "prediction": [labels for _, labels, _ in shown]},
         [f"{sample.name[:8]}\nmean AP {score:.3f}" for sample, _, score in shown],
         f"{title}: nuclei of the test set, from the worst to the best mean average precision",
     )
-    names = [f"predictions/{sample.name}_objects" for sample in test.samples]
-    labels = {name: numbers.astype(np.uint16) for name, numbers in zip(names, objects, strict=True)}
-    tables = {"objects": table, "objects_per_cluster": clusters.reset_index().rename(columns={"stratum": "cluster"})}
-    return RecipeResult(scores, tables, {"objects": drawn}, labels)
 
 
-def is_fluorescence(sample):
+def is_fluorescence(sample: Sample) -> bool:
     """Whether a sample is a gray image with a dark background, as fluorescence is."""
     low, high = sample.limits
     return sample.image.shape[2] == 1 and np.median(sample.image) < (low + high) / 2
 
 
-def _decode(archive):
-    pairs = find_pairs(archive)
+def _decode(archive, classes):
+    pairs, class_maps = find_pairs(archive), find_class_maps(archive) if classes > 2 else {}
     with ThreadPoolExecutor() as pool:
-        jobs = [pool.submit(read_pair, archive, name, *files) for name, files in pairs.items()]
+        jobs = [pool.submit(read_pair, archive, name, *files, classes, class_maps.get(name)) for name, files in pairs.items()]
         try:
-            return [job.result() for job in tqdm(jobs, desc="Reading images", unit="image", disable=None)]
+            return [job.result() for job in progress(jobs, "Reading images", "image")]
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -160,12 +182,40 @@ def _decode(archive):
 def _write_cache(path, samples):
     for old in path.parent.glob(path.name.rsplit("-", 1)[0] + "-*.npz"):  # of this source, before it changed
         old.unlink()
-    arrays = {f"image{i}": sample.image for i, sample in enumerate(samples)}
-    arrays |= {f"mask{i}": sample.mask for i, sample in enumerate(samples)}
+    arrays = {}
+    for i, sample in enumerate(samples):
+        arrays |= {f"image{i}": sample.image, f"mask{i}": sample.mask}
+        arrays |= {} if sample.object_classes is None else {f"classes{i}": sample.object_classes}
     with written_whole(path) as temporary:
         np.savez(temporary, names=np.array([sample.name for sample in samples]), **arrays)
 
 
 def _read_cache(path):
     with np.load(path, allow_pickle=False) as stored:
-        return [Sample(str(n), stored[f"image{i}"], stored[f"mask{i}"]) for i, n in enumerate(stored["names"])]
+        return [
+            Sample(str(n), stored[f"image{i}"], stored[f"mask{i}"], object_classes=stored.get(f"classes{i}"))
+            for i, n in enumerate(stored["names"])
+        ]
+
+
+RECIPE = Recipe(
+    name="dsb",
+    title="DSB 2018 nuclei",
+    licence="CC0",
+    config=CONFIG,
+    load=load,
+    split=split,
+    find=find,
+    simulate=simulate,
+    simulated=SIMULATED,
+    is_published=lambda samples, source: are_published(samples, "dsb"),
+    measure=measure,
+    stratum="kmeans_cluster",
+    stratum_names=stratum_names,
+    main_scores=("dice_mean", "dice_pooled", "map", "ap50"),
+    uses=("validation_share", "test_share", "classes"),
+    published={
+        "settings": {"epochs": 5, "steps": 3500, "smoothing": 1, "distance": False},
+        "scores": {"Dice": 0.602},
+    },
+)

@@ -1,230 +1,246 @@
-"""Figures of a run: functions from arrays and tables to a matplotlib Figure; they load, train and show nothing.
+"""Figures that show images, and what all figures share: colours, names, canvas. They load, train and show nothing.
 
-Colours are Okabe and Ito's, which people with colour-blindness tell apart.
+Functions return a matplotlib Figure, or a picture: an RGB array, uint8 (H, W, 3). Colours are those of Okabe and Ito, which
+people with colour blindness can tell apart.
 """
 
-import itertools
+import colorsys
+import textwrap
 
+import cv2
 import numpy as np
-from matplotlib.colors import to_rgba
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from skimage.segmentation import find_boundaries
-
-from scores.measurements import QUANTITIES, UNITS, differences
+from numpy.typing import NDArray
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442",
 )  # fmt: skip
-MARKERS = "^os"  # of stains
-LETTERS = 40  # that fit below a panel of a series
+CLASSES = (ORANGE, SKY, GREEN, YELLOW, PURPLE, BLUE, VERMILION)
 OUTLINES = {"truth": YELLOW, "prediction": SKY}
 OVERLAY = {"true positive": SKY, "false positive": VERMILION, "false negative": YELLOW}
+SHOWN = 900  # px; outlines in figures are drawn on pictures that are at least this large
+PX_PER_LINE = 500  # of a picture's longer side, for each px of an outline's width
+LETTER = 0.085  # inches, mean width of a letter in the font of the axes
 
 
-def training_curves(history, best, title):
-    """Loss and Dice over the epochs from ``history`` (DataFrame), the ``best`` one (from 1) marked.
+def three_rows(images, truths, predictions, names, title, classes=("object",)):
+    """Draw image, truth and prediction in three rows, one column for each sample.
 
-    The loss of the validation set is left out: its empty tiles and padding make it another scale than the training set's.
+    ``truths``, ``predictions``: class numbers (H, W). ``classes``: names of the classes above 0; several get colours and a
+    legend.
     """
-    figure, axes = canvas(1, 2, 11, 4.2, title)
-    for axis, name, label in zip(axes[0], ("loss", "dice"), ("Loss", "Dice, all pixels"), strict=True):
-        axis.plot(history["epoch"], history[name], color=BLUE, label="fit (augmented, with dropout)")
-        if name == "dice":
-            axis.plot(history["epoch"], history["val_dice"], color=ORANGE, label="validation")
-        axis.axvline(best, color="0.5", linestyle=":", label=f"best epoch, {best}")
-        axis.set(xlabel="Epoch", ylabel=label)
-        axis.grid(alpha=0.3)
-    axes[0, 1].legend(frameon=False, loc="lower right")
-    return figure
-
-
-def three_rows(images, truths, predictions, names, title):
-    """Image, truth and prediction in three rows, one column per sample; masks are 0/1 or class numbers."""
     figure, axes = canvas(3, len(images), 2.3 * len(images) + 0.4, 6.9 * aspect(images) + 1, title, pictures=True)
     rows = zip(("Image", "Truth", "Prediction"), (images, truths, predictions), strict=True)
-    for row, (label, pictures) in enumerate(rows):
+    for row, (name_of_row, pictures) in enumerate(rows):
         for axis, picture, name in zip(axes[row], pictures, names, strict=True):
-            show_image(axis, picture)
+            coloured = row > 0 and len(classes) > 1
+            show_image(axis, class_overlay(np.zeros((*picture.shape, 1)), picture, classes, opacity=1) if coloured else picture)
             if row == 0:
                 axis.set_title(name, fontsize=9)
-        axes[row, 0].set_ylabel(label)
+        axes[row, 0].set_ylabel(name_of_row)
+    if len(classes) > 1:
+        figure.legend(handles=class_handles(classes), loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
-def overlays(images, truths, predictions, names, title):
-    """Where prediction and truth agree and differ, drawn over each image; two classes."""
-    figure, axes = picture_grid(images, 3, title)
-    for axis, image, truth, predicted, name in zip(axes.flat, images, truths, predictions, names, strict=False):
-        axis.imshow(overlay(image, truth, predicted))
+def overlays(images, truths, predictions, names, title, classes=("object",)):
+    """Draw where prediction and truth agree and differ over each image; with several classes, truth above prediction."""
+    if len(classes) > 1:
+        figure, axes = canvas(2, len(images), 3 * len(images) + 0.4, 6 * aspect(images) + 1.4, title, pictures=True)
+        for row, (name_of_row, maps) in zip(axes, {"Truth": truths, "Prediction": predictions}.items(), strict=True):
+            row[0].set_ylabel(name_of_row)
+            for axis, image, class_map in zip(row, images, maps, strict=True):
+                axis.imshow(class_overlay(image, class_map, classes))
+        axes, handles = axes[0], class_handles(classes)
+    else:
+        figure, axes = picture_grid(images, 3, title)
+        for axis, image, truth, predicted in zip(axes.flat, images, truths, predictions, strict=False):
+            axis.imshow(overlay(image, truth, predicted))
+        handles = [square(colour, name) for name, colour in OVERLAY.items()]
+    for axis, name in zip(axes.flat, names, strict=False):
         axis.set_title(name, fontsize=9)
-    handles = [Line2D([], [], marker="s", linestyle="", color=colour, label=name) for name, colour in OVERLAY.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
 def overlay(image, truth, predicted):
-    """An image as RGB floats (H, W, 3) with true positive, false positive and false negative pixels tinted."""
-    gray = stretch(image).mean(axis=-1, keepdims=True)
+    """Return an image as RGB floats (H, W, 3) with true positive, false positive and false negative pixels tinted."""
+    gray = as_rgb(image).mean(axis=-1, keepdims=True)
     picture = np.repeat(0.9 * gray, 3, axis=-1)
     truth, predicted = truth > 0, predicted > 0
     for part, colour in zip((truth & predicted, ~truth & predicted, truth & ~predicted), OVERLAY.values(), strict=True):
-        tint = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-        picture[part] = 0.45 * picture[part] + 0.55 * tint
+        picture[part] = 0.45 * picture[part] + 0.55 * np.array(to_rgb(colour))
     return picture
 
 
-def dice_per_stratum(table, title, kind="cluster"):
-    """Every image's Dice as a dot per stratum, with its median; ``table`` as ``metrics.score_table`` gives."""
-    figure, axes = canvas(1, 1, 8.5, 4.6, title)
-    axis, rng = axes[0, 0], np.random.default_rng(0)
-    strata = sorted(table["stratum"].unique())
-    for place, stratum in enumerate(strata):
-        dice = table.loc[table["stratum"] == stratum, "dice"]
-        axis.scatter(place + rng.uniform(-0.2, 0.2, len(dice)), dice, s=16, color=BLUE, alpha=0.6, linewidths=0)
-        axis.hlines(dice.median(), place - 0.35, place + 0.35, color=VERMILION, linewidth=2)
-    axis.hlines([], 0, 0, color=VERMILION, linewidth=2, label=f"median of the {kind}")
-    axis.set_xticks(range(len(strata)), [f"{s}\n{images_of((table['stratum'] == s).sum())}" for s in strata])
-    axis.set(xlabel=kind.capitalize(), ylabel="Dice per image", ylim=(min(0.5, table["dice"].min() - 0.02), 1.005))
-    axis.grid(axis="y", alpha=0.3)
-    axis.legend(frameon=False, loc="lower left")
-    return figure
-
-
-def counts(tables, title):
-    """Counted against true number of objects, a panel per {title: DataFrame with count, counted, focus, stain}."""
-    figure, axes = canvas(1, len(tables), 5.2 * len(tables), 5, title)
-    colours = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
-    for axis, (name, table) in zip(axes[0], tables.items(), strict=True):
-        for colour, (focus, part) in zip(itertools.cycle(colours), table.groupby("focus")):
-            axis.scatter([], [], color=colour, label=f"F{focus}")
-            for stain, rows in part.groupby("stain"):
-                style = {"marker": MARKERS[stain % len(MARKERS)], "s": 22, "alpha": 0.7, "linewidths": 0}
-                axis.scatter(rows["count"], rows["counted"], color=colour, **style)
-        for stain in sorted(table["stain"].unique()):
-            axis.scatter([], [], color="0.5", marker=MARKERS[stain % len(MARKERS)], label=f"stain w{stain}")
-        end = 1.05 * max(table["count"].max(), table["counted"].max())
-        axis.plot([0, end], [0, end], color="0.5", linestyle=":")
-        axis.set(xlabel="True number of cells", ylabel="Counted", title=name, xlim=(0, end), ylim=(0, end), aspect="equal")
-        axis.grid(alpha=0.3)
-        axis.legend(frameon=False, loc="upper left")
-    return figure
-
-
 def outlines(images, layers, names, title):
-    """The outlines of objects over each image; ``layers``: {"truth" or "prediction": one label image per image}."""
+    """Draw the outlines of objects over each image; ``layers``: {"truth" or "prediction": one label image for each image}."""
     figure, axes = picture_grid(images, 4.6, title)
     for place, (axis, image, name) in enumerate(zip(axes.flat, images, names, strict=False)):
-        show_image(axis, image)
-        for layer, labels in layers.items():
-            picture = np.zeros((*labels[place].shape, 4))
-            picture[find_boundaries(labels[place], mode="inner")] = to_rgba(OUTLINES[layer])
-            axis.imshow(picture, interpolation="nearest")
+        picture = as_rgb(image)
+        factor = -(-SHOWN // max(picture.shape))
+        picture = np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1)
+        width = max(picture.shape) // 250  # the figure is several times smaller than the picture
+        drawn = [(_at_size(labels[place], picture.shape), OUTLINES[layer]) for layer, labels in reversed(layers.items())]
+        draw_outlines(picture, drawn, width)
+        axis.imshow(picture)
         axis.set_title(name)
-    handles = [Line2D([], [], color=OUTLINES[layer], label=layer) for layer in layers]
+    handles = [Line2D([], [], color=OUTLINES[layer], label=layer, linewidth=3) for layer in layers]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
-def outlined(image, labels, most=None):
-    """An image (H, W, C) as RGB uint8 (H, W, 3) with the outlines of its objects; at most ``most`` px wide and high."""
-    step = 1 if most is None else -(-max(labels.shape) // most)
-    picture = stretch(image[::step, ::step])
-    picture = picture[..., :3] if picture.shape[2] >= 3 else np.repeat(picture[..., :1], 3, axis=2)
-    colour = VERMILION if np.median(picture) > 0.4 else YELLOW
-    picture[find_boundaries(labels[::step, ::step], mode="inner")] = to_rgba(colour)[:3]
+def outlined(image: NDArray, labels: NDArray, most: int | None = None) -> NDArray[np.uint8]:
+    """Return an image (H, W, C) as a picture with the outlines of its objects: a bright line and a dark line around it.
+
+    ``labels``: numbers of the objects, (H, W) of any size. ``most``: largest height and width of the picture in px.
+    """
+    picture = as_rgb(image, most)
+    draw_outlines(picture, [(_at_size(labels, picture.shape), YELLOW)])
     return (picture * 255).round().astype(np.uint8)
 
 
-def agreement(true, measured, title):
-    """Differences of two measurements over their mean (Bland and Altman), a panel per quantity.
+def class_overlay(image: NDArray, class_map: NDArray, names, objects: NDArray | None = None, opacity: float = 0.45,
+                  most: int | None = None) -> NDArray[np.uint8]:  # fmt: skip
+    """Return an image (H, W, C) as a picture: each class tinted in its own colour and outlined.
 
-    ``true``, ``measured``: tables of ``measure_objects`` whose rows are the same objects.
+    ``class_map``: class numbers, (H, W) of any size, 0 background. ``names`` of the classes from 1 on, as in
+    ``class_handles``. ``objects``: their numbers, if each is to be outlined. Raises ValueError for a class without a name.
     """
-    figure, axes = canvas(2, 4, 16, 7.2, title)
-    for axis in axes.flat[len(QUANTITIES) :]:
-        axis.set_axis_off()
-    for axis, name in zip(axes.flat, QUANTITIES, strict=False):
-        difference = differences(true, measured, name)
-        bias, spread = difference.mean(), 1.96 * difference.std(ddof=1)
-        axis.scatter(true[name] + difference / 2, difference, s=14, color=BLUE, alpha=0.6, linewidths=0)
-        axis.axhline(bias, color=VERMILION, label=f"bias {bias:.3g}")
-        for limit in (bias - spread, bias + spread):
-            axis.axhline(limit, color=VERMILION, linestyle="--")
-        axis.plot([], [], color=VERMILION, linestyle="--", label=f"limits {bias - spread:.3g}, {bias + spread:.3g}")
-        unit = UNITS.get(name, "px")
-        axis.set_title(f"{name.replace('_', ' ')}{f', {unit}' if unit else ''}", fontsize=10)
-        axis.set(xlabel="mean of both", ylabel="prediction - truth")
-        axis.grid(alpha=0.3)
-        axis.legend(frameon=False, fontsize=8)
-    return figure
+    if class_map.max(initial=0) > len(names):
+        raise ValueError(f"the class map holds class {class_map.max()}, but there are names for {len(names)} classes.")
+    picture = as_rgb(image, most)
+    class_map = _at_size(class_map, picture.shape)
+    colours = np.array([(0, 0, 0), *map(to_rgb, class_colours(len(names)))])
+    tinted = (1 - opacity) * picture + opacity * colours[class_map]
+    picture[class_map > 0] = tinted[class_map > 0]
+    draw_outlines(picture, [(class_map if objects is None else _at_size(objects, picture.shape), colours[class_map])])
+    return (picture * 255).round().astype(np.uint8)
 
 
-def scores_over_threshold(table, fitted, title):
-    """V_rand and V_info over the threshold, and the fitted threshold; ``table`` with those columns."""
-    figure, axes = canvas(1, 1, 7.5, 4.6, title)
-    axis = axes[0, 0]
-    for name, label, colour in (("v_rand", "V_rand", BLUE), ("v_info", "V_info", ORANGE)):
-        axis.plot(table["threshold"], table[name], color=colour, marker="o", label=f"{label}, best {table[name].max():.3f}")
-    axis.axvline(fitted, color="0.5", linestyle=":", label="threshold fitted on the validation set")
-    axis.set(xlabel="Threshold on the membrane's probability", ylabel="Score")
-    axis.grid(alpha=0.3)
-    axis.legend(frameon=False)
-    return figure
+def with_legend(picture: NDArray[np.uint8], names) -> NDArray[np.uint8]:
+    """Return a picture with a white strip below it that says which colour is which class; ``names``: see ``class_handles``."""
+    width = max(picture.shape[1], 240)
+    columns = max(1, min(len(names), int(width / 100 / (LETTER * (4 + max(map(len, names)))))))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(width / 100, 0.1 + 0.25 * rows), dpi=100)
+    figure.legend(handles=class_handles(names), loc="center", ncols=columns, frameon=False, fontsize=10, borderpad=0)
+    drawn = FigureCanvasAgg(figure)
+    drawn.draw()
+    strip = np.asarray(drawn.buffer_rgba())[..., :3]
+    beside = [(0, 0), ((width - picture.shape[1]) // 2, -(-(width - picture.shape[1]) // 2)), (0, 0)]
+    return np.concatenate([np.pad(picture, beside, constant_values=255), strip[:, :width]])
 
 
-def series(table, scores, label, title):
-    """Scores of several runs over the setting that they vary: a dot per run, the mean and its 95 % interval.
+def class_handles(names):
+    """Return the handles of a legend: a square in its colour for each name; class 1 comes first."""
+    return [square(colour, name) for name, colour in zip(names, class_colours(len(names)), strict=True)]
 
-    ``table``: one row per value of the setting, which stands in ``run``, with <score>, <score>_low and <score>_high,
-    NaN where there is no interval. ``scores``: {score: DataFrame of single runs with ``run`` and that score}.
+
+def class_colours(count):
+    """Return ``count`` colours (hexadecimal) that differ: those of Okabe and Ito, and beyond seven others."""
+    others = (to_hex(colorsys.hsv_to_rgb(0.618 * number % 1, 0.5 + 0.5 * (number % 2), 0.9)) for number in range(count))
+    return [*CLASSES, *others][:count]
+
+
+def square(colour, name):
+    """Return the handle of a legend: a square of a colour."""
+    return Line2D([], [], marker="s", linestyle="", markersize=9, markeredgecolor="0.3", color=colour, label=name)
+
+
+def draw_outlines(picture, layers, width=None):
+    """Draw outlines of objects into RGB floats (H, W, 3): a bright line inside each object and a dark line around it.
+
+    ``layers``: [(labels (H, W), colour of the bright line: a name, or one for each pixel (H, W, 3))]; each one is thinner than
+    the one before, so that equal outlines are seen. ``width`` of the widest line in px; without it, lines are wider in large
+    pictures, and thinner where the objects are small.
     """
-    figure, axes = canvas(1, len(scores), 5.0 * len(scores), 4.4, title)
-    places = {value: place for place, value in enumerate(table["run"])}
-    for axis, (name, runs) in zip(axes[0], scores.items(), strict=True):
-        axis.scatter(runs["run"].map(places), runs[name], s=18, color=BLUE, alpha=0.6, linewidths=0, label="one run")
-        line = "-" if table["run"].dtype.kind in "iuf" else ""  # names have no order
-        several = len(runs) > len(table)  # else the mean is the run
-        mean = {"marker": "_", "markersize": 14, "label": "mean"} if several else {}
-        axis.plot(range(len(table)), table[name], color=VERMILION, linestyle=line, **mean)
-        known = table[f"{name}_low"].notna().to_numpy()
-        low, high = (table.loc[known, f"{name}_{end}"].astype(float) for end in ("low", "high"))
-        axis.vlines(np.flatnonzero(known), low, high, color=VERMILION, linewidth=1.5)
-        names = [str(value) for value in table["run"]]
-        crowded = sum(map(len, names)) > LETTERS
-        axis.set_xticks(range(len(table)), names, rotation=30 * crowded, ha="right" if crowded else "center")
-        axis.set(xlabel=label.replace("_", " "), ylabel=name.replace("_", " "))
-        axis.grid(alpha=0.3)
-        if several:
-            axis.legend(frameon=False)
-    return figure
+    lines = []
+    for number, (labels, colour) in enumerate(layers):
+        wide = (width or _line_width(labels)) // (number + 1) or 1
+        inside, edge = labels > 0, np.zeros(labels.shape, bool)
+        for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+            differs = labels[one] != labels[other]
+            edge[one] |= differs
+            edge[other] |= differs
+        picture[_widened(inside, -(-wide // 2)) & ~inside] = 0.05
+        lines.append((_widened(edge, wide - 1) & inside, colour))
+    for line, colour in lines:
+        picture[line] = to_rgb(colour) if isinstance(colour, str) else colour[line]
+
+
+def _line_width(labels):
+    areas = np.unique(labels[labels > 0], return_counts=True)[1]
+    tenth = 0.2 * np.sqrt(np.median(areas) / np.pi) if len(areas) else 1  # of the median diameter
+    return int(max(1, min(max(labels.shape) / PX_PER_LINE, tenth)))
+
+
+def _widened(mask, width):
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * width + 1, 2 * width + 1), np.uint8)) > 0
+
+
+def as_rgb(image: NDArray, most: int | None = None) -> NDArray[np.floating]:
+    """Return an image (H, W, C) of any bit depth as RGB floats (h, w, 3) in [0, 1], stretched, at most ``most`` px large.
+
+    Three and four channels are colours. Of any other number, the first channel is shown in gray.
+    """
+    image = image[..., :3] if image.shape[2] in (3, 4) else image[..., :1]
+    if most and max(image.shape[:2]) > most:
+        size = [max(1, round(side * most / max(image.shape[:2]))) for side in image.shape[1::-1]]
+        image = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], image.shape[2])
+    return np.repeat(stretch(image), 3 // image.shape[2], axis=2)
 
 
 def stretch(image):
-    """An image (H, W, C) of any bit depth as floats in [0, 1], its 0.5th to 99.8th percentile stretched."""
+    """Return an image (H, W, C) of any bit depth as floats in [0, 1], its 0.5th to 99.8th percentile stretched."""
     low, high = np.percentile(image, (0.5, 99.8))
     return np.clip((image.astype(float) - low) / max(high - low, 1e-9), 0, 1)
 
 
+def _at_size(labels, shape):
+    """Return labels (H, W) at another height and width; each pixel takes the label at its middle."""
+    rows, columns = (((np.arange(new) + 0.5) * old / new).astype(int) for old, new in zip(labels.shape, shape, strict=False))
+    return labels[rows[:, None], columns]
+
+
 def aspect(images):
-    """Height over width of the tallest of the images: what a row of them needs."""
+    """Return height over width of the tallest image, which a row of them needs."""
     return max(image.shape[0] / image.shape[1] for image in images)
 
 
 def images_of(count):
+    """Return "1 image" or "5 images"."""
     return "1 image" if count == 1 else f"{count} images"
 
 
 def show_image(axis, picture):
     """Draw an image (H, W, C) of any bit depth, or a mask (H, W), on an axis."""
-    picture = stretch(picture) if picture.ndim == 3 else picture
-    colour = picture.ndim == 3 and picture.shape[2] == 3
-    picture = picture if colour else picture.reshape(picture.shape[:2])
-    axis.imshow(picture, cmap=None if colour else "gray", vmin=0, vmax=max(1, picture.max()))
+    if picture.ndim == 3:
+        axis.imshow(picture if picture.dtype == np.uint8 and picture.shape[2] == 3 else as_rgb(picture))
+    else:
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=max(1, picture.max()))
+
+
+def name_ticks(axis, names, inches, below=None):
+    """Write names below an axis that is ``inches`` wide: in one or more lines, or turned if they are long.
+
+    ``below``: another text for each name, which follows it.
+    """
+    letters = max(1, int(inches / max(1, len(names)) / LETTER))
+    names = list(map(str, names))
+    longest = max((len(word) for name in names for word in name.split()), default=0)
+    turned = longest > letters
+    texts = [textwrap.fill(name, max(letters, longest), break_on_hyphens=False) for name in names]
+    texts = [f"{name}\n{text}" for name, text in zip(texts, below, strict=True)] if below else texts
+    style = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if turned else {}
+    axis.set_xticks(range(len(names)), texts, **style)
 
 
 def picture_grid(images, side, title):
-    """A Figure with an axis of ``side`` inches for each image, in rows of three if there are more than four; and its axes."""
+    """Return a Figure and its axes, ``side`` inches each, one for each image; more than four stand in rows of three."""
     columns = len(images) if len(images) <= 4 else 3
     rows = -(-len(images) // columns)
     height = rows * (side * aspect(images) + 0.4) + 0.9
@@ -235,10 +251,10 @@ def picture_grid(images, side, title):
 
 
 def canvas(rows, columns, width, height, title, pictures=False):
-    """A Figure of ``width`` x ``height`` inches with a title, and its (rows, columns) axes, for ``pictures`` without ticks."""
+    """Return a Figure of ``width`` x ``height`` inches with a title, and its (rows, columns) axes; ``pictures``: no ticks."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
-    figure.suptitle(title, fontsize=12)
+    figure.suptitle(textwrap.fill(title, max(20, int(width / 0.095))), fontsize=12)
     if pictures:
         for axis in axes.flat:
             axis.set(xticks=[], yticks=[])

@@ -14,54 +14,40 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-import figures
 import splits
 from config import Config
-from data import RecipeResult, Sample
-from metrics import foreground
-from readers.images import as_image, binary_mask, read_stack
+from data import RecipeResult, Sample, Split
+from experiment import plots
+from readers.images import as_image, read_stack
+from readers.labels import binary_mask
+from readers.published import are_published
+from recipe import Recipe
 from scores.partitions import cells_after_thinning, cells_of_truth, close_gaps, v_info, v_rand
-from simulate import membranes as simulate_membranes
+from simulate.membranes import membranes as write_membranes
+from system.progress import progress
 
-TITLE = "ISBI 2012 membranes"
-LICENCE = "the challenge's own terms (research); cite Arganda-Carreras et al. 2015"
-STRATUM = "block"
-UNUSED = ("validation_share", "test_share", "labels")
-MAIN_SCORES = ("v_rand", "v_info", "v_rand_at_fitted_threshold")
-BLOCKS = 5  # of neighbouring slices, one each to test and to validation
+BLOCKS = 5  # of neighbouring slices, one for the test and one for validation
 GAP = 1  # slices left out between roles
-SIDE = (512, 512)  # px, of the published slices
-THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))  # as the challenge's script
-DEPTHS = (None, 0.2, 0.15, 0.1, 0.07, 0.05)  # of ``close_gaps``; None leaves gaps open
+THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))  # those of the challenge's script
+HEIGHTS = (None, 0.2, 0.15, 0.1, 0.07, 0.05)  # values of h of ``close_gaps``; None leaves gaps open
+KNOWN_SLICES = 0.8  # share of the published slices whose digests are known: 25 of 30
 CONFIG = Config(recipe="isbi", filters=16, dropout=0.2, augment=0.5, epochs=24, steps=25, tta=8)
 SIMULATED = CONFIG.replace(filters=8, tile=128, overlap=32, epochs=8, steps=24, learning_rate=3e-3, tta=1)
-PUBLISHED = {
-    "settings": {"filters": 64, "tile": 512, "batch_size": 2, "steps": 300, "epochs": 200, "learning_rate": 1e-4,
-                 "schedule": "constant", "loss": "cross_entropy", "normalisation": False, "tta": 1},
-    "scores": {"V_rand": 0.97276, "V_info": 0.98662, "best Keras network V_rand": 0.9641, "best Keras network V_info": 0.9805,
-               "best of all V_rand": 0.98680, "best of all V_info": 0.99144},
-}  # fmt: skip
 IMAGES, LABELS, TEST = "train-volume.tif", "train-labels.tif", "test-volume.tif"
 
 
-def find(folder):
+def find(folder: Path) -> Path | None:
     """The data that a user has put into ``datasets/isbi``, or None."""
     return folder if (folder / IMAGES).exists() else None
 
 
-def is_published(source):
-    """Whether data is the published set, by the size of its slices, or simulated: other volumes have the same names."""
-    return read_stack(source / IMAGES).shape[1:] == SIDE and not (source / "simulated.json").exists()
+def simulate(folder: Path, _config: Config, **sizes) -> Path:
+    """Write simulated membranes in the same layout; ``sizes``: of ``simulate.membranes.membranes``."""
+    return write_membranes(folder, **sizes)
 
 
-def simulate(folder, **sizes):
-    """Simulated membranes in the same layout; ``sizes``: of ``simulate_membranes.membranes``."""
-    return simulate_membranes.membranes(folder, **sizes)
-
-
-def load(source):
+def load(source: Path, _config: Config = CONFIG) -> list[Sample]:
     """Read ``train-volume.tif`` and ``train-labels.tif`` as Samples, one per slice, whose masks number the cells.
 
     Images are (H, W, 1) as read; labels are above 0 inside cells and 0 on membranes. Raises ValueError that names the
@@ -75,12 +61,12 @@ def load(source):
     masks = [cells_of_truth(binary_mask(label, f"{source / LABELS}, slice {i}")) for i, label in enumerate(labels)]
     for number, mask in enumerate(masks):
         if not mask.any():
-            raise ValueError(f"{source / LABELS}, slice {number}: holds no cell, only membrane; remove the slice or mend it.")
+            raise ValueError(f"{source / LABELS}, slice {number}: holds no cell, only membrane; remove or correct this slice.")
     pairs = enumerate(zip(images, masks, strict=True))
     return [Sample(f"slice_{i:03d}", as_image(image, IMAGES), mask) for i, (image, mask) in pairs]
 
 
-def load_unlabelled(source):
+def load_unlabelled(source: Path) -> list[Sample]:
     """The slices of ``test-volume.tif`` as Samples whose masks are zeros; none where there is no such file."""
     if not (Path(source) / TEST).exists():
         return []
@@ -88,13 +74,13 @@ def load_unlabelled(source):
     return [Sample(f"test_{i:03d}", as_image(image, TEST), np.zeros(image.shape, np.uint16)) for i, image in enumerate(stack)]
 
 
-def hold_outs(_samples):
+def hold_outs(_samples: list[Sample]) -> list[str]:
     """The names that ``--hold-out`` takes: the blocks, from 1."""
     return [str(block + 1) for block in range(BLOCKS)]
 
 
-def split(samples, config):
-    """One block of neighbouring slices to test, the next one to validation, the others to fit, with gaps of ``GAP``."""
+def split(samples: list[Sample], config: Config) -> Split:
+    """Test one block of neighbouring slices, validate on the next one and train on the others, with gaps of ``GAP`` slices."""
     if len(samples) < BLOCKS:
         raise ValueError(f"{IMAGES}: has {len(samples)} slices; {BLOCKS} blocks of neighbouring ones need at least {BLOCKS}.")
     blocks = [number for number, part in enumerate(np.array_split(range(len(samples)), BLOCKS), 1) for _ in part]
@@ -103,52 +89,52 @@ def split(samples, config):
     return splits.leave_gap(parts, place, GAP)
 
 
-def place(sample):
+def place(sample: Sample) -> tuple[str, int]:
     """Where a slice lies: ("volume", its number)."""
     return "volume", int(sample.name.split("_")[1])
 
 
-def measure(validation, test, unlabelled, config, title=TITLE):
-    """The challenge's scores of the test set, and its submission for the test volume.
+def measure(validation, test, unlabelled, _config, title="ISBI 2012 membranes"):
+    """Compute the challenge's scores of the test set and, if there is a test volume, the submission for it.
 
-    How deep gaps are closed is fitted on the validation set. ``v_rand`` and ``v_info`` are the best over
-    ``THRESHOLDS``, as the challenge takes them; beside them stand those at the threshold that is best on the validation set,
-    and ``v_rand_with_gaps``, the best without closing any. ``pixel_error`` is the share of wrong pixels.
+    How gaps in membranes are closed is fitted on the validation set. ``v_rand`` and ``v_info`` are the best over
+    ``THRESHOLDS``, the rule of the challenge. Beside them stand those at the threshold that is best for validation, and
+    ``v_rand_with_gaps``, the best without closing gaps. ``pixel_error`` is the share of wrong pixels.
     """
-    depth, fitted = fit_membranes(validation)
-    table = threshold_table(test.samples, membranes(test, depth))
+    h, fitted = fit_membranes(validation)
+    table = threshold_table(test.samples, membranes(test, h))
     honest = table.set_index("threshold").loc[fitted]
     scores = {
         "v_rand": float(table["v_rand"].max()),
         "v_info": float(table["v_info"].max()),
         "v_rand_with_gaps": float(threshold_table(test.samples, membranes(test, None))["v_rand"].max()),
-        "gap_depth": depth,
+        "gap_h": h,
         "membrane_threshold": fitted,
         **{f"{name}_at_fitted_threshold": float(honest[name]) for name in ("v_rand", "v_info", "pixel_error")},
     }
-    curves = figures.scores_over_threshold(table, fitted, f"{title}: scores of the test set over the threshold")
-    volumes = {"submission": 1 - np.stack(membranes(unlabelled, depth))} if unlabelled.samples else {}
+    curves = plots.scores_over_threshold(table, fitted, f"{title}: scores of the test set over the threshold")
+    volumes = {"submission": 1 - np.stack(membranes(unlabelled, h))} if unlabelled.samples else {}
     return RecipeResult(scores, {"thresholds": table}, {"v_rand": curves}, volumes)
 
 
 def fit_membranes(validation):
-    """The (depth, threshold) for which V_rand is best on a Predictions validation set.
+    """The h of ``close_gaps`` and the threshold with the best V_rand on the validation predictions: (h, threshold).
 
-    The depth is the best in the mean over all thresholds: one whose score hardly depends on the threshold is more likely
-    to serve other slices than one that is best at a single threshold.
+    h is the best in the mean over all thresholds: a value whose score hardly depends on the threshold is more likely to
+    suit other slices than one that is best at a single threshold.
     """
-    tables = {
-        depth: threshold_table(validation.samples, membranes(validation, depth)).set_index("threshold")["v_rand"]
-        for depth in tqdm(DEPTHS, desc="Fitting the membranes", unit="setting", disable=None)
+    found = {
+        h: threshold_table(validation.samples, membranes(validation, h)).set_index("threshold")["v_rand"]
+        for h in progress(HEIGHTS, "Fitting the membranes", "setting")
     }
-    depth = max(tables, key=lambda depth: tables[depth].mean())
-    return depth, float(tables[depth].idxmax())
+    h = max(found, key=lambda h: found[h].mean())
+    return h, float(found[h].idxmax())
 
 
-def membranes(predicted, depth):
-    """Probability of membrane (H, W) float32 in each image of a Predictions set, its gaps closed unless ``depth`` is None."""
-    found = [1 - foreground(probability) for probability in predicted.probabilities]
-    return found if depth is None else [close_gaps(membrane, depth) for membrane in found]
+def membranes(predictions, h):
+    """Probability of membrane (H, W) float32 of each image; its gaps are closed unless ``h`` is None."""
+    found = [1 - predictions.maps.foreground(probability) for probability in predictions.probabilities]
+    return found if h is None else [close_gaps(membrane, h) for membrane in found]
 
 
 def threshold_table(samples, found):
@@ -170,3 +156,45 @@ def _read(source, name):
     if not path.exists():
         raise ValueError(f"{path}: is not there; expected {IMAGES} and {LABELS}, and {TEST} if you have it.")
     return read_stack(path)
+
+
+RECIPE = Recipe(
+    name="isbi",
+    title="ISBI 2012 membranes",
+    licence="the challenge's own terms (research); cite Arganda-Carreras et al. 2015",
+    config=CONFIG,
+    load=load,
+    split=split,
+    find=find,
+    simulate=simulate,
+    simulated=SIMULATED,
+    is_published=lambda samples, source: are_published(samples, "isbi", KNOWN_SLICES),
+    load_unlabelled=load_unlabelled,
+    hold_outs=hold_outs,
+    measure=measure,
+    stratum="block",
+    main_scores=("v_rand", "v_info", "v_rand_at_fitted_threshold"),
+    uses=("hold_out",),
+    published={
+        "settings": {
+            "filters": 64,
+            "tile": 512,
+            "batch_size": 2,
+            "steps": 300,
+            "epochs": 200,
+            "learning_rate": 1e-4,
+            "schedule": "constant",
+            "loss": "cross_entropy",
+            "normalisation": False,
+            "tta": 1,
+        },
+        "scores": {
+            "V_rand": 0.97276,
+            "V_info": 0.98662,
+            "best Keras network V_rand": 0.9641,
+            "best Keras network V_info": 0.9805,
+            "best of all V_rand": 0.98680,
+            "best of all V_info": 0.99144,
+        },
+    },
+)

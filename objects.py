@@ -1,100 +1,124 @@
-"""From a mask or probabilities to separate objects."""
+"""From the maps that a network predicts to separate, numbered objects."""
 
 import itertools
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import local_minima, reconstruction, remove_small_holes
 from skimage.segmentation import watershed
-from tqdm import tqdm
 
 import tiles
 from data import Predictions, evenly
-from metrics import foreground
+from maps import OutputMaps
+from system.progress import progress
 
-NECKS = (0.5, 1.0, 2.0, 3.0, 5.0)  # px
-DEPTHS = (0.15, 0.1, 0.2, 0.3, 0.06)  # of an object's own depth
-SEEDS = (0.5, 0.7, 0.3, 0.8, 0.9, 0.95)  # of equally good ones the first is taken
+H_PIXELS = (0.5, 1.0, 2.0, 3.0, 5.0)  # px; values of h to try on distances from the background
+H_DISTANCE_MAP = (0.15, 0.1, 0.2, 0.3, 0.06)  # values of h to try on a learned distance map
+MARKER_THRESHOLDS = (0.5, 0.7, 0.3, 0.8, 0.9, 0.95)  # of values that are equally good the first is taken
 MINIMUM_AREAS = (0.05, 0.1, 0.2)  # shares of the median area
 MINIMUM_CONFIDENCES = (0, 0.7, 0.75, 0.8, 0.85, 0.9)
-STRIP = 1024  # rows that are looked at together
-SPECK = 3  # px; pieces up to so high and wide are one object
+STRIP = 1024  # rows that are processed together, so that copies of a large image stay small
+SPECK = 3  # px; a piece up to this height and width is one object
 CORNERS_TOUCH = np.ones((3, 3))
-SMOOTHING = 0.7  # px, of depths that a network predicts
-FITTED_ON = 12  # images; more do not change what is chosen, and take minutes
+SMOOTHING = 0.7  # px, standard deviation for a learned distance map
+FITTED_ON = 12  # images; more do not change the result and take minutes
 
 
 class Watershed(NamedTuple):
-    """How masks become objects, the smallest area (px), and the least mean probability of foreground in an object.
+    """Parameters that turn maps into objects.
 
-    ``strength``: the neck (px); where the network knows depths, what takes its place; where it knows edges, the seed's value.
+    ``h``: two parts become two objects if each is at least this much farther from the background than the shallowest place
+    between them, in px, or in units of the distance map where a network has learned one. ``marker_threshold``: for a network
+    with a border class instead: markers are where the probability of the inside is higher. ``minimum_area``: smaller objects
+    are dropped (px). ``minimum_confidence``: so are objects with a lower mean probability of foreground.
     """
 
-    strength: float
+    h: float | None = None
+    marker_threshold: float | None = None
     minimum_area: int = 1
-    confidence: float = 0
+    minimum_confidence: float = 0
 
 
-def divide(mask, probability, how):
-    """Number the objects of a mask (H, W): int32 (H, W), 0 background.
+def find_objects(mask: NDArray, probability: NDArray, how: Watershed, maps: OutputMaps) -> NDArray[np.int32]:
+    """Number the objects of a mask (H, W), foreground above 0: int32 (H, W), 0 is background.
 
-    ``probability``: (H, W, maps) of ``unet.build_unet``: foreground; foreground and depth; or background, inside and border.
+    ``probability``: (H, W, maps), as ``maps`` explains. Objects of all classes are found together.
     """
-    if probability.shape[-1] > 2:
-        labels = separate_by_seeds(mask, probability[..., 1], how.strength, how.minimum_area)
+    if maps.border:
+        labels = separate_by_markers(mask, maps.inside(probability), how.marker_threshold, how.minimum_area)
     else:
-        depth = ndimage.gaussian_filter(probability[..., 1], SMOOTHING) if probability.shape[-1] == 2 else None
-        labels = separate(mask, how.strength, how.minimum_area, depth)
-    return _drop_doubtful(labels, probability, how.confidence)
+        learned = ndimage.gaussian_filter(maps.distance_map(probability), SMOOTHING) if maps.distance else None
+        labels = separate_by_distance(mask, how.h, how.minimum_area, learned)
+    return _drop_doubtful(labels, maps.foreground(probability), how.minimum_confidence)
 
 
-def divide_all(predicted, how):
-    """The numbered objects of every image of a Predictions set: [int32 (H, W)]."""
-    return [divide(mask, probability, how) for mask, probability in zip(predicted.masks, predicted.probabilities, strict=True)]
+def find_all_objects(predictions: Predictions, how: Watershed) -> list[NDArray[np.int32]]:
+    """The numbered objects of every image: [int32 (H, W)]."""
+    images = zip(predictions.masks, predictions.probabilities, strict=True)
+    return [find_objects(mask, probability, how, predictions.maps) for mask, probability in images]
 
 
-def separate(mask, neck=1.0, minimum_area=1, depth=None):
-    """Number the objects of a mask (H, W): int32, 0 is background.
+def classify_objects(labels: NDArray[np.int32], pixel_classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The class of each object, that of most of its pixels: uint8 (objects + 1,), 0 for the background.
 
-    A watershed on the distance from the background (Vincent and Soille 1991), or on ``depth`` (H, W) where a network has
-    learned it: two parts become two objects when each is at least ``neck`` deeper than the shallowest place between them,
-    in px or in the unit of ``depth``. Objects below ``minimum_area`` px are dropped.
+    ``labels``: object numbers (H, W), from 1 without gaps. ``pixel_classes``: the class of each pixel (H, W), from 1.
+    """
+    count, classes = int(labels.max(initial=0)) + 1, int(pixel_classes.max(initial=1)) + 1
+    votes = np.zeros(count * classes, np.int64)
+    for rows in _strips(labels):
+        votes += np.bincount((labels[rows].astype(np.int64) * classes + pixel_classes[rows]).ravel(), minlength=len(votes))
+    decided = votes.reshape(count, classes).argmax(axis=1).astype(np.uint8)
+    decided[0] = 0
+    return decided
+
+
+def separate_by_distance(
+    mask: NDArray, h: float = 1.0, minimum_area: int = 1, distance: NDArray | None = None
+) -> NDArray[np.int32]:
+    """Number the objects of a mask (H, W) by a watershed on the distance from the background: int32, 0 is background.
+
+    ``distance``: a distance map (H, W) that a network has learned, to be used instead. ``h``, ``minimum_area``: see
+    ``Watershed``; h is in the unit of the distance. Source: Vincent and Soille 1991.
     """
 
     def divide_one(window, piece):
-        if depth is None:  # what the image's edge cuts off ends there
+        if distance is None:  # the image's edge counts as background
             surface = -ndimage.distance_transform_edt(np.pad(piece, 1))[1:-1, 1:-1]
         else:
-            surface = -depth[window].astype(np.float64)
-        if np.ptp(surface[piece]) < neck:  # there cannot be two parts
+            surface = -distance[window].astype(np.float64)
+        if np.ptp(surface[piece]) < h:  # there cannot be two parts
             return piece
-        surface[~piece] = neck + 1  # every object, however thin, has a seed
-        return watershed(surface, basins(surface, neck), mask=piece)
+        surface[~piece] = h + 1  # every object, however thin, has a marker
+        return watershed(surface, basins(surface, h), mask=piece)
 
     return _divide_pieces(mask > 0, divide_one, minimum_area)
 
 
-def basins(surface, depth):
-    """Number the bottoms of a surface (H, W) that lie at least ``depth`` below the way to a lower one: int32, else 0."""
+def basins(surface: NDArray, h: float) -> NDArray[np.int32]:
+    """Number the minima of a surface (H, W) that lie at least ``h`` below the way to a lower one: int32, else 0."""
     # skimage's h_minima keeps shallower minima of floats; this is its definition (Soille 2003).
-    filled = reconstruction(surface + depth, surface, method="erosion").round(6)
+    filled = reconstruction(surface + h, surface, method="erosion").round(6)
     bottoms = local_minima(filled)
     return ndimage.label(bottoms if bottoms.any() else ~bottoms, CORNERS_TOUCH)[0]  # a flat surface is one
 
 
-def separate_by_seeds(mask, inside, seed=0.5, minimum_area=1):
-    """Number the objects of a mask (H, W) whose network knows their edges: int32 (H, W), 0 background.
+def separate_by_markers(
+    mask: NDArray, inside: NDArray, marker_threshold: float = 0.5, minimum_area: int = 1
+) -> NDArray[np.int32]:
+    """Number the objects of a mask (H, W) whose network has a border class: int32 (H, W), 0 is background.
 
-    ``inside``: 0 to 1, high off the edges of objects. Seeds are the connected places where it is above ``seed``; they
-    grow at equal speed until they fill the mask. A piece of the mask without a seed is one object. Holes and objects
+    ``inside``: probability (H, W) of the inside of objects. Markers are the connected places above ``marker_threshold``; they
+    grow at equal speed until they fill the mask. A piece of the mask without a marker is one object. Holes and objects
     below ``minimum_area`` px are removed.
     """
     mask = remove_small_holes(mask > 0, max_size=minimum_area - 1)
-    seeds = _drop_small(ndimage.label((inside > seed) & mask)[0], max(1, minimum_area // 4))
+    markers = _drop_small(ndimage.label((inside > marker_threshold) & mask)[0], max(1, minimum_area // 4))
 
     def divide_one(window, piece):
-        own = np.where(piece, seeds[window], 0)
+        own = np.where(piece, markers[window], 0)
         numbers = np.unique(own[own > 0])
         if len(numbers) < 2:
             return piece
@@ -104,16 +128,15 @@ def separate_by_seeds(mask, inside, seed=0.5, minimum_area=1):
 
 
 def _divide_pieces(mask, divide_one, minimum_area):
-    """Number what ``divide_one`` makes of every connected piece of a mask (H, W), without what is too small: int32.
+    """Number the parts into which ``divide_one`` divides each connected piece of a mask (H, W); drop small ones: int32.
 
-    ``divide_one``: (window of the piece in the image, piece (h, w) bool) -> numbers of its parts (h, w). One piece after
-    the other, and large ones block by block: beyond the labels of the image, the memory is that of a block. Noise has
-    thousands of pieces of a few px, which are one each.
+    ``divide_one``: (window of the piece in the image, piece (h, w) bool) -> numbers of its parts (h, w). Pieces are divided
+    one after the other, and large ones block by block, so that the memory beyond the image's labels is that of a block.
     """
     labels = _drop_small(ndimage.label(mask)[0], minimum_area)
     count = labels.max(initial=0)
     for number, window in enumerate(ndimage.find_objects(labels), 1):
-        if max(side.stop - side.start for side in window) <= SPECK:
+        if max(side.stop - side.start for side in window) <= SPECK:  # noise has thousands of such pieces
             continue
         piece = labels[window] == number
         at_once = piece.size <= (tiles.BLOCK_SIDE + tiles.BLOCK_OVERLAP) ** 2
@@ -127,7 +150,7 @@ def _divide_pieces(mask, divide_one, minimum_area):
 
 
 def _divide_in_blocks(place, piece, divide_one):
-    """As ``divide_one``, for a piece (H, W) that is too large to be divided at once."""
+    """Do the same as ``divide_one`` for a piece (H, W) that is too large to be divided at once."""
 
     def divide_window(window):
         def divide_there(part, some):
@@ -139,56 +162,59 @@ def _divide_in_blocks(place, piece, divide_one):
     return tiles.number_in_blocks(piece.shape, divide_window, tiles.BLOCK_SIDE, tiles.BLOCK_OVERLAP)
 
 
-def fit_watershed(validation, score, most=FITTED_ON):
-    """The Watershed with the best ``score`` on at most so many images of a Predictions validation set.
+def fit_watershed(
+    validation: Predictions, score: Callable[[Sequence, Sequence[NDArray]], float], most: int = FITTED_ON
+) -> Watershed:
+    """The parameters with the best ``score`` on at most ``most`` validation images.
 
-    Tried are strengths, and three least areas, shares of the true objects' median area; then confidences. ``score``: a
-    function of samples and label images, as ``matching.mean_seg``; higher is better.
+    First h or the marker threshold is tried together with the minimum area, then the minimum confidence. ``score``: a
+    function of samples and label images, such as ``scores.matching.mean_seg``; higher is better.
     """
-    validation = Predictions(*(evenly(part, most) for part in validation))
-    areas = np.concatenate([np.bincount(sample.mask.ravel())[1:] for sample in validation.samples])
-    median = np.median(areas[areas > 0]) if areas.any() else 1
-    tried = candidates(validation.probabilities[0], [max(1, round(share * median)) for share in MINIMUM_AREAS])
+    validation = Predictions(*(evenly(part, most) for part in validation[:3]), validation.maps)
+    maps, found = validation.maps, {}
+    areas = [np.unique(sample.mask[sample.mask > 0], return_counts=True)[1] for sample in validation.samples]
+    areas = np.concatenate(areas)
+    median = np.median(areas) if len(areas) else 1
+    tried = candidates(maps, [max(1, round(share * median)) for share in MINIMUM_AREAS])
 
-    at_seeds, whole = validation.probabilities[0].shape[-1] > 2, {}
+    def objects(how):
+        if maps.border:  # holes are filled up to the minimum area
+            return find_all_objects(validation, how)
+        if how.h not in found:  # small objects are dropped afterwards: each h is computed once
+            found.clear()
+            found[how.h] = find_all_objects(validation, how._replace(minimum_area=1))
+        return [_drop_small(labels.copy(), how.minimum_area) for labels in found[how.h]]
 
-    def divided(how):
-        if at_seeds:
-            return divide_all(validation, how)
-        if how.strength not in whole:  # small objects are dropped afterwards: each strength is looked for once
-            whole.clear()
-            whole[how.strength] = divide_all(validation, Watershed(how.strength))
-        return [_drop_small(labels.copy(), how.minimum_area) for labels in whole[how.strength]]
+    bar = progress(tried, "Fitting the watershed", "setting")
+    best = max(bar, key=lambda how: score(validation.samples, objects(how)))
+    labels = find_all_objects(validation, best)
 
-    def scored(how):
-        return score(validation.samples, divided(how))
+    def confident(least):
+        images = zip(labels, validation.probabilities, strict=True)
+        kept = [_drop_doubtful(numbers.copy(), maps.foreground(p), least) for numbers, p in images]
+        return score(validation.samples, kept)
 
-    best = max(tqdm(tried, desc="Fitting the separation", unit="setting", disable=None), key=scored)
-    objects = divide_all(validation, best)
-
-    def scored_at(least):
-        images = zip(objects, validation.probabilities, strict=True)
-        return score(validation.samples, [_drop_doubtful(labels.copy(), probability, least) for labels, probability in images])
-
-    return best._replace(confidence=max(MINIMUM_CONFIDENCES, key=scored_at))
+    return best._replace(minimum_confidence=max(MINIMUM_CONFIDENCES, key=confident))
 
 
-def candidates(probability, least_areas):
-    """The Separations to try for a network that gives such a probability (H, W, maps)."""
-    strengths = {1: NECKS, 2: DEPTHS}.get(probability.shape[-1], SEEDS)
-    return [Watershed(strength, area) for strength, area in itertools.product(strengths, least_areas)]
+def candidates(maps: OutputMaps, minimum_areas: Sequence[int]) -> list[Watershed]:
+    """The parameters to try for a network with these maps."""
+    if maps.border:
+        return [Watershed(None, value, area) for value, area in itertools.product(MARKER_THRESHOLDS, minimum_areas)]
+    heights = H_DISTANCE_MAP if maps.distance else H_PIXELS
+    return [Watershed(h, None, area) for h, area in itertools.product(heights, minimum_areas)]
 
 
 def _drop_small(labels, minimum_area):
-    """Labels (int32) without those below ``minimum_area`` px, numbered from 1 without a break, in place."""
+    """Drop labels (int32) below ``minimum_area`` px and number the others from 1 without gaps, in place."""
     return _keep(labels, _sums(labels) >= minimum_area)
 
 
-def _drop_doubtful(labels, probability, least):
-    """Labels without those whose mean probability of foreground is below ``least``, numbered from 1, in place."""
+def _drop_doubtful(labels, foreground, least):
+    """Drop labels whose mean probability of foreground is below ``least`` and number the others, in place."""
     if not least:
         return labels
-    return _keep(labels, _sums(labels, foreground(probability)) >= least * _sums(labels))
+    return _keep(labels, _sums(labels, foreground) >= least * _sums(labels))
 
 
 def _keep(labels, kept):
@@ -209,5 +235,5 @@ def _sums(labels, values=None):
 
 
 def _strips(labels):
-    """Slices of rows: what is copied of a large image is small."""
+    """Slices of rows."""
     return [slice(start, start + STRIP) for start in range(0, len(labels), STRIP)]

@@ -13,11 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-from tqdm import tqdm
-
 from inference import inputs, outputs
-from readers.images import has_planar_colours, read_pixel_size, read_planes
+from readers.images import read_planes
+from readers.tiff import has_planar_colours, read_pixel_size
 from system.files import NotWrittenError, digest, release
+from system.progress import progress
 
 SETTINGS = ("channel", "pixel_size", "diameter", "tta", "invert", "probability", "engine")  # the same for a whole folder
 SLICES = "Its planes were read as the colours of one picture; if they are slices, choose one with --channel."
@@ -103,7 +103,7 @@ def segment_all(folder, to_do, network, options, client, failed):
 
 def one_by_one(folder, to_do, network, options, _client):
     """Segment the images in this process: yields (path, None, or why it could not be segmented)."""
-    for name, path in tqdm(to_do.items(), desc="Segmenting", unit="image", disable=None):
+    for name, path in progress(to_do.items(), "Segmenting", "image"):
         yield path, attempt(segment_file, folder, name, path, network, options)
 
 
@@ -209,7 +209,7 @@ def parse_command_line(arguments):
         "taken, 1 to 8; each costs time for a little more precision, benchmarks/README.md (default: %(default)s)")  # fmt: skip
     add("--probability", action="store_true", help="also write <name>_probability.tif (float32, 0 to 1)")
     add("--engine", choices=("keras", "openvino"), default="keras", help="what computes the network; openvino, on CPUs, is a "
-        "little faster (benchmarks/README.md) and needs pip install --no-deps openvino (default: %(default)s)")  # fmt: skip
+        "little faster (benchmarks/README.md) and needs requirements-exchange.txt (default: %(default)s)")  # fmt: skip
     add("--dask", nargs="?", const="local", metavar="ADDRESS", help="spread the work over the workers of a Dask cluster, or "
         "without an address over processes of this machine, as many as cores and memory allow, or a number of them; also reads "
         "OME-Zarr, which may be larger than memory")  # fmt: skip

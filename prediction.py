@@ -1,53 +1,134 @@
-"""Probabilities for whole images of any size from a trained network, through one compiled call."""
+"""Probabilities of images of any size from a trained network.
+
+The network becomes one compiled function of a batch; large images are predicted in overlapping tiles, which are blended.
+"""
 
 import itertools
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-from tqdm import tqdm
+from numpy.typing import NDArray
 
 import tiles
-from data import normalise
+from config import Config
+from data import Sample, normalise
+from devices import fast_precision, in_precision, list_gpus, without_normalisation
+from system.arrays import StoredArrays
 from system.backend import keras
+from system.files import read_json
+from system.paths import PROGRAM
+from system.progress import progress
 from unet import reach
 
-TRANSFORMS = list(itertools.product((1, -1), range(4)))  # mirrored or not, quarter turns
+TRANSFORMS = list(itertools.product((1, -1), range(4)))  # of test-time augmentation: mirrored or not, quarter turns
 OPENVINO_NAMES = {"float32": "f32", "bfloat16": "bf16"}
-BLEND_WIDTH = 32  # px over which two tiles fade into each other, beyond what neither can know
+BLEND_WIDTH = 32  # px over which two tiles fade into each other, beyond the pixels that neither tile can know
+SHIPPED = {file.stem: file for file in (PROGRAM / "weights").glob("*.keras")}  # networks that have a name
+NEEDED = ("training", "training_data", "scores")  # parts of a model card
+Predict = Callable[[NDArray], NDArray[np.float32]]  # a network as a function of a batch, see ``predict_function``
 
 
-def predict_samples(model, samples, originals, config, description="Predicting"):
-    """Probabilities of every sample at its original's height and width: list of float32 (H, W, maps).
+class Network(NamedTuple):
+    """A trained network: a compiled function (see ``prediction.predict_function``), its settings and its model card."""
 
-    ``samples`` are what the network sees (scaled, perhaps), ``originals`` the same images as read.
+    predict: Predict
+    config: Config
+    card: dict
+
+
+def open_network(path: str | Path, engine: str = "keras") -> Network:
+    """Open ``model.keras`` of a run, with the model card ``model.json`` beside it.
+
+    ``path``: of the file, or the name of a shipped network, such as "nuclei". ``engine``: the software that computes the
+    network, "keras" or "openvino". No code in the file is executed (Keras's safe mode). Raises ValueError that names the file
+    if it is no network of this program, or a network with more than two classes.
+    """
+    path = Path(SHIPPED.get(str(path), path))
+    card_path = path.with_suffix(".json")
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder; expected a network, which is a .keras file. Name the file in this folder.")
+    for needed in (path, card_path):
+        if not needed.is_file():
+            raise ValueError(f"{needed}: is not there; a network is a .keras file with its model card (.json) beside it.")
+    card, config = _read_card(card_path)
+    if config.classes > 2:
+        raise ValueError(f"{path}: tells {config.classes} classes apart; objects are found by networks with two.")
+    model = _load_model(path)
+    ends = [tuple(end.shape) for end in (*model.inputs, *model.outputs)]
+    if ends != [(None, None, None, config.channels), (None, None, None, config.maps.count)]:
+        raise ValueError(f"{path}: another network than its model card {card_path} describes; were they mixed up?")
+    if engine == "openvino":
+        return Network(openvino_function(in_precision(model, "float32"), fast_precision([])), config, card)
+    return Network(predict_function(in_precision(model, fast_precision(list_gpus("auto")))), config, card)
+
+
+def _read_card(path):
+    """Return a model card and the configuration in it; ValueError if the file holds something else."""
+    card = read_json(path)
+    complete = isinstance(card, dict) and all(isinstance(card.get(name), dict) for name in NEEDED)
+    if not complete or "configuration" not in card["training"] or not isinstance(card.get("threshold"), float):
+        raise ValueError(f"{path}: is no model card, which train_and_predict.py writes beside each network.")
+    return card, Config.from_json(card["training"]["configuration"], path)
+
+
+def _load_model(path):
+    """Load a Keras model; ValueError that names the file if that fails."""
+    cause = "Is the file truncated, or was it not written by Keras?"
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path}: cannot be opened as a network (it is no .keras file). {cause}")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras, HDF5 and zip files have their own exceptions; all mean the same to the user
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path}: cannot be opened as a network ({reason}). {cause}") from error
+
+
+def predict_samples(
+    model: keras.Model,
+    samples: Sequence[Sample],
+    originals: Sequence[Sample],
+    config: Config,
+    description: str = "Predicting",
+    folder: Path | None = None,
+) -> Sequence[NDArray[np.float32]]:
+    """Return the probabilities of every sample at the height and width of its original: list of float32 (H, W, maps), 0 to 1.
+
+    ``samples``: the images that the network sees (perhaps scaled). ``originals``: the same images as they were read.
+    ``folder``: where the probabilities are kept, so that memory holds one image; None keeps them in memory.
     """
     predict = predict_function(model)
-    probabilities = []
-    for sample, original in zip(tqdm(samples, desc=description, unit="image", disable=None), originals, strict=True):
+    probabilities = [] if folder is None else StoredArrays(folder)
+    for sample, original in zip(progress(samples, description, "image"), originals, strict=True):
         probability = predict_image(predict, sample.image, sample.limits, config)
         probabilities.append(resize(probability, original.mask.shape))
     return probabilities
 
 
-def predict_image(predict, image, limits, config):
-    """Probabilities of one image (H, W, C) of any size: float32 (H, W, maps).
+def predict_image(predict: Predict, image: NDArray, limits: tuple[float, float], config: Config) -> NDArray[np.float32]:
+    """Return the probabilities of one image (H, W, C) of any size: float32 (H, W, maps), 0 to 1.
 
-    ``predict``: see ``predict_function``; ``limits``: see ``data.normalise``. An image larger than
-    ``config.prediction_tile`` is predicted in overlapping tiles, which give what one large tile would give. The mean
-    over ``config.tta`` of the eight ways to turn and mirror an image.
+    They are the mean over the first ``config.tta`` of the eight ways to turn and mirror an image. An image larger than
+    ``config.prediction_tile`` is predicted in overlapping tiles, with the result that one large tile would give.
+    ``predict``: see ``predict_function``. ``limits``: intensities that the network sees as 0 and 1.
     """
     total = 0
-    for view in predict_transforms(predict, image, limits, config):
-        total += view / np.float32(config.tta)
+    for probability in predict_transforms(predict, image, limits, config):
+        total += probability / np.float32(config.tta)
     return total
 
 
-def predict_transforms(predict, image, limits, config):
-    """The probabilities of each of the first ``config.tta`` tta of an image, turned back: a generator, see above."""
+def predict_transforms(
+    predict: Predict, image: NDArray, limits: tuple[float, float], config: Config
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the probabilities of the first ``config.tta`` ways to turn and mirror an image, turned back to its place."""
     margin = reach(config.depth, config.upsampling)
     for flip, turns in TRANSFORMS[: config.tta]:
         probability = tiles.predict_tiled(
-            lambda batch: predict(normalise(batch, limits)),  # tile by tile: whole images in float32 need much memory
+            lambda batch: predict(normalise(batch, limits)),  # tile by tile: a whole image in float32 needs much memory
             np.rot90(image[::flip], turns),
             tile=config.prediction_tile,
             overlap=2 * margin + BLEND_WIDTH,
@@ -58,10 +139,11 @@ def predict_transforms(predict, image, limits, config):
         yield np.rot90(probability, -turns)[::flip]
 
 
-def predict_function(model):
-    """A model as a compiled function of a batch: (N, h, w, C) -> float32 (N, h', w', maps).
+def predict_function(model: keras.Model) -> Predict:
+    """Return a model as a compiled function of a batch: (N, h, w, C) -> float32 (N, h', w', maps).
 
-    The layers are made anew: a model made for several GPUs would give every replica the whole batch.
+    The function computes on one device. A model made for several GPUs would give every GPU the whole batch, so the layers
+    are copied.
     """
     plain = without_normalisation(model)
     if keras.backend.backend() != "tensorflow":
@@ -72,26 +154,30 @@ def predict_function(model):
     return lambda batch: np.asarray(compiled(tf.constant(batch, tf.float32)), np.float32)
 
 
-def openvino_function(model, precision):
-    """As ``predict_function``, of a float32 network, computed by OpenVINO on the CPU in ``precision``.
+def openvino_function(model: keras.Model, precision: str) -> Predict:
+    """Return a float32 network as ``predict_function`` does, computed by OpenVINO on the CPU in ``precision``.
 
-    Raises ValueError where OpenVINO or TensorFlow, from which it takes the network, is missing.
+    Raises ValueError if OpenVINO is missing, or TensorFlow, which hands the network over.
     """
     if keras.backend.backend() != "tensorflow":
-        raise ValueError(f"--engine openvino takes the network from TensorFlow; KERAS_BACKEND is {keras.backend.backend()}.")
+        raise ValueError(
+            f"--engine openvino needs Keras on TensorFlow; found KERAS_BACKEND={keras.backend.backend()}. Unset KERAS_BACKEND."
+        )
     try:
         import openvino
     except ImportError as error:
-        raise ValueError("--engine openvino: OpenVINO is not installed; pip install --no-deps openvino") from error
-    # Where the package openvino-telemetry is installed, too, this reports to its makers: hence --no-deps.
+        raise ValueError(
+            "--engine openvino: OpenVINO is not installed; pip install --no-deps -r requirements-exchange.txt"
+        ) from error
+    # If the package openvino-telemetry is installed too, OpenVINO sends usage data to its makers: hence --no-deps.
     network = openvino.convert_model(_graph(without_normalisation(model)))
     how = {"INFERENCE_PRECISION_HINT": OPENVINO_NAMES[precision], "PERFORMANCE_HINT": "LATENCY"}
     compiled = openvino.Core().compile_model(network, "CPU", how)
-    return lambda batch: compiled(np.asarray(batch, np.float32))[0].copy()  # the next call overwrites what it returns
+    return lambda batch: compiled(np.asarray(batch, np.float32))[0].copy()  # the next call overwrites the returned array
 
 
-def remembering(predict):
-    """A function of a batch, such as ``predict_function`` gives, that does not compute the batch again that it had last."""
+def remembering(predict: Predict) -> Predict:
+    """Return the same function of a batch, which does not compute a batch again if it was the last one."""
     last = [None, None]
 
     def remembered(batch):
@@ -103,46 +189,22 @@ def remembering(predict):
 
 
 def _graph(model):
-    """A model as one TensorFlow graph for every size: predict_on_batch would trace many, and warn of it."""
+    """Return a model as one TensorFlow graph for every size: predict_on_batch would trace many, and warn of it."""
     import tensorflow as tf
 
     signature = [tf.TensorSpec((None, None, None, model.input_shape[-1]), tf.float32)]
     return tf.function(lambda batch: model(batch, training=False), input_signature=signature).get_concrete_function()
 
 
-def without_normalisation(model):
-    """The same network for prediction, with each batch normalisation multiplied into the convolution before it."""
-    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    before = {layer.input._keras_history.operation.name: layer for layer in norms}
-
-    def renew(layer):
-        return type(layer).from_config(layer.get_config() | ({"use_bias": True} if layer.name in before else {}))
-
-    def call(layer, *inputs, **options):
-        return inputs[0] if isinstance(layer, keras.layers.BatchNormalization) else layer(*inputs, **options)
-
-    copy = keras.models.clone_model(keras.Model(model.inputs, model.outputs), clone_function=renew, call_function=call)
-    for layer in model.layers:
-        weights = [keras.ops.convert_to_numpy(weight) for weight in layer.weights]
-        if layer.name in before:
-            gamma, beta, mean, variance = (keras.ops.convert_to_numpy(weight) for weight in before[layer.name].weights)
-            factor = gamma / np.sqrt(variance + before[layer.name].epsilon)
-            bias = weights[1] if len(weights) > 1 else 0
-            weights = [weights[0] * factor, beta + (bias - mean) * factor]
-        if layer not in norms:
-            copy.get_layer(layer.name).set_weights(weights)
-    return copy
-
-
-def check_prediction_tile(config):
-    """Raise ValueError when a prediction tile is too small to hold its overlap with both neighbours."""
+def check_prediction_tile(config: Config) -> None:
+    """Raise ValueError if a prediction tile is too small for its overlap with the tiles on both sides."""
     least = tiles.round_up(2 * (2 * reach(config.depth, config.upsampling) + BLEND_WIDTH), 2**config.depth)
     if config.prediction_tile < least:
         raise ValueError(f"--prediction-tile {config.prediction_tile} is too small; --depth {config.depth} needs {least}.")
 
 
-def resize(probability, shape):
-    """Probabilities (h, w, maps) at another height and width ``shape``: float32 (H, W, maps)."""
+def resize(probability: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Return probabilities (h, w, maps) at another height and width ``shape``: float32 (H, W, maps)."""
     if probability.shape[:2] == shape:
         return probability
     resized = cv2.resize(probability, shape[::-1], interpolation=cv2.INTER_LINEAR)

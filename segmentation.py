@@ -1,163 +1,186 @@
-"""A trained network on images of your own: masks, separate objects and their measurements.
+"""Find objects in images with a trained network: masks, numbered objects and their measurements.
 
 from segmentation import segment
 found = segment(image, "runs/dsb/2026-01-31-120000/model.keras")
 found.mask, found.objects, found.probability, found.measurements
 """
 
-import zipfile
-from dataclasses import replace
+import base64
+import html
 from pathlib import Path
 from typing import NamedTuple
 
+import imageio.v3 as iio
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
-from config import Config
-from data import Sample, prepare, to_channels
-from devices import fast_precision, in_precision, list_gpus
-from metrics import foreground, to_mask
-from objects import Watershed, candidates, divide
-from prediction import openvino_function, predict_function, predict_transforms, remembering, resize
+import figures
+from data import check_image, intensities, intensity_limits, resize_image, to_channels
+from objects import Watershed, candidates, find_objects
+from prediction import Network, open_network, predict_transforms, remembering, resize
 from readers.images import as_image
 from scores.measurements import measure_objects
-from scores.quality import LIMITS, flags, measure_quality
-from system.backend import keras
-from system.files import read_json
+from scores.quality import LIMITS, RULES, flags, measure_quality
 from tiles import pad, round_up
 
-DEFAULT_TTA = 2  # of an image, whose mean is taken; 8 are four times the work (what they bring: benchmarks/README.md)
-SCALES = (0.125, 8)  # by which images are scaled at most
-LOOKED_AT = 1024  # px in height and width that are looked at to find the scale, or why nothing is found
-LOOKS, NEAR = 3, 1.2  # at most, for the scale; a factor that is near enough
-LARGEST = 2**28  # px to which an image is enlarged of itself, for want of memory
-SIZES = (0.125, 0.25, 0.5, 2, 4, 8)  # times the training's diameter, tried for a blank image
-EXCHANGE = {False: "try it with --invert.", True: "try it without --invert."}
-IMPLAUSIBLE = {"almost full", "low contrast", "in doubt", "unstable", "small objects", "large objects"}
-NEEDED = ("training", "training_data", "scores")  # in a model card
-
-
-class Network(NamedTuple):
-    """A trained network: a compiled function (see ``prediction.predict_function``), its settings and its model card."""
-
-    predict: object
-    config: Config
-    card: dict
+DEFAULT_TTA = 2  # predictions of an image that are averaged; 8 take four times as long (their gain: benchmarks/README.md)
+SCALES = (0.125, 8)  # smallest and largest scale of an image
+LOOKED_AT = 1024  # px, height and width of the part of an image that the scale is searched in
+LOOKS, NEAR = 3, 1.2  # most looks for the scale; a factor between two scales that is near enough
+OVERVIEW = 600  # px, largest height and width of the picture that a Segmentation keeps
+LARGEST = 2**28  # px to which an image is enlarged at most by diameter="auto", because memory is limited
 
 
 class Segmentation(NamedTuple):
-    """What is found in an image.
+    """The result for one image.
 
-    ``mask``: uint8 (H, W), 255 in objects, else 0. ``objects``: int32 (H, W), their numbers, 0 background. ``probability`` of
-    foreground: float32 (H, W), 0 to 1. ``measurements``: DataFrame of ``measurements.measure_objects``. ``quality``:
-    dictionary of ``quality.measure_quality``, with ``scale``, the factor by which the image was enlarged for the network.
+    ``mask``: uint8 (H, W), 255 in objects, else 0. ``objects``: int32 (H, W), object numbers, 0 is background.
+    ``probability`` of foreground: float32 (H, W), 0 to 1. ``measurements``: one row per object, see
+    ``scores.measurements.measure_objects``. ``quality``: dictionary of ``scores.quality.measure_quality``, and ``scale``, the
+    factor by which the image was enlarged for the network. ``flags``: names of the ``scores.quality.RULES`` that it breaks.
+    ``overview``: a small picture of the image, uint8 (h, w, 3).
+
+    A terminal prints two lines of summary, a notebook shows the picture with outlines and a short table.
     """
 
-    mask: np.ndarray
-    objects: np.ndarray
-    probability: np.ndarray
+    mask: NDArray[np.uint8]
+    objects: NDArray[np.int32]
+    probability: NDArray[np.float32]
     measurements: pd.DataFrame
     quality: dict
+    flags: tuple[str, ...] = ()
+    overview: NDArray[np.uint8] | None = None
+
+    def summary(self) -> dict[str, str]:
+        """Return what there is to know first: {name: text}."""
+        height, width = self.mask.shape
+        rows = {"objects": f"{len(self.measurements)} in {height} × {width} px"}
+        if len(self.measurements):
+            median = self.measurements.median(numeric_only=True)
+            rows["median diameter"] = f"{median['equivalent_diameter']:.1f} px"
+            if "equivalent_diameter_um" in median:
+                rows["median diameter"] += f", {median['equivalent_diameter_um']:.2f} µm"
+        return rows | {"flags": "; ".join(f"{name} ({RULES[name].text})" for name in self.flags) or "none"}
+
+    def __repr__(self):
+        *numbers, found = self.summary().items()
+        return f"{', '.join(f'{name}: {text}' for name, text in numbers)}\n{found[0]}: {found[1]}"
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        rows = "".join(f"<tr><th>{name}</th><td>{html.escape(text)}</td></tr>" for name, text in self.summary().items())
+        page = f'<table style="text-align: left">{rows}</table>'
+        if self.overview is not None:
+            drawn = figures.outlined(self.overview, self.objects)
+            data = base64.b64encode(iio.imwrite("<bytes>", drawn, extension=".png")).decode()
+            style = f"width: {max(drawn.shape[1], OVERVIEW // 2)}px; max-width: 100%"
+            page = f'<img alt="outlines of the objects" style="{style}" src="data:image/png;base64,{data}">{page}'
+        return {"text/plain": repr(self), "text/html": page}
 
 
-def open_network(path, engine="keras"):
-    """Open ``model.keras`` of a run, with the model card ``model.json`` beside it, as a Network.
+def segment(
+    image: ArrayLike,
+    model: Network | str | Path = "nuclei",
+    *,
+    pixel_size: float | None = None,
+    diameter: float | str | None = "auto",
+    tta: int = DEFAULT_TTA,
+    invert: bool = False,
+) -> Segmentation:
+    """Find the objects of an image.
 
-    ``engine``: what computes it, "keras" or "openvino". Nothing that the file may carry is executed (Keras's safe mode).
-    Raises ValueError that names the file for one that is no network of this program, and for a network with more than two
-    classes, which has no objects to number.
-    """
-    path = Path(path)
-    card_path = path.with_suffix(".json")
-    for needed in (path, card_path):
-        if not needed.is_file():
-            raise ValueError(f"{needed}: is not there; a network is a .keras file with its model card (.json) beside it.")
-    card = read_json(card_path)
-    no_card = f"{card_path}: not a model card, which train_and_predict.py writes beside each network."
-    if not isinstance(card, dict) or not all(isinstance(card.get(name), dict) for name in NEEDED):
-        raise ValueError(no_card)
-    if "configuration" not in card["training"]:
-        raise ValueError(no_card)
-    config = Config.from_json(card["training"]["configuration"], card_path)
-    if config.classes > 2:
-        raise ValueError(f"{path}: tells {config.classes} classes apart; objects are found by networks with two.")
-    if not isinstance(card.get("threshold"), float):
-        raise ValueError(no_card)
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path}: cannot be opened as a network (no .keras file); truncated, or not written by Keras?")
-    try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras, HDF5 and zip files have their own exceptions; all mean the same to the user
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path}: cannot be opened as a network ({reason}); truncated, or not written by Keras?") from error
-    maps = config.network_classes if config.network_classes > 2 else 1 + config.distance
-    shapes = [*model.inputs, *model.outputs]
-    if [tuple(end.shape) for end in shapes] != [(None, None, None, config.channels), (None, None, None, maps)]:
-        raise ValueError(f"{path}: another network than its model card {card_path} describes; were they mixed up?")
-    if engine == "openvino":
-        return Network(openvino_function(in_precision(model, "float32"), fast_precision([])), config, card)
-    return Network(predict_function(in_precision(model, fast_precision(list_gpus("auto")))), config, card)
+    ``image``: (H, W) or (H, W, C) of any size, 8 or 16 bits or fractions. ``model``: a Network of ``open_network``, the path
+    of its file, or the name of a shipped network. ``pixel_size``: µm per px, for measurements in µm. ``diameter``: expected
+    diameter of the objects in px; the image is scaled until they are as large as in the training. "auto" estimates the
+    scale; None does not scale. ``tta``: test-time augmentation, the mean prediction of so many turned and mirrored copies of
+    the image, 1 to 8. ``invert``: the network sees dark as bright; intensities are measured in the image as it is.
 
-
-def segment(image, model, *, pixel_size=None, diameter="auto", tta=DEFAULT_TTA, invert=False):
-    """Find the objects of an image: a Segmentation.
-
-    ``image``: (H, W) or (H, W, C) of any size, 8 or 16 bits or fractions. ``model``: a Network of ``open_network``, or the
-    path of its file. ``pixel_size``: µm per px, for measurements in µm. ``diameter``: expected diameter of the objects in
-    px, to which the image is scaled for the network; "auto" takes it from a first look. ``tta``: 1 to 8 mirrored and
-    turned tta of the image whose mean is taken. ``invert``: show dark as bright to the network; intensities are measured
-    as they are. Raises ValueError for an image of other dimensions, for pixels that are not numbers, for sizes and tta
-    that cannot be, and for a diameter when the model card does not say how large the training's objects were.
+    Raises ValueError for an image with other dimensions or with pixels that are not numbers, for impossible sizes and
+    ``tta``, and for a diameter if the model card does not say how large the objects of the training were.
     """
     network = model if isinstance(model, Network) else open_network(model)
+    _check_sizes(pixel_size, diameter)
+    image = _checked_image(image, network.config.channels)
+    shown = to_channels(image, network.config.channels, "image")
+    shown = inverted(shown) if invert else shown
+    network = network._replace(predict=remembering(network.predict))  # the first look may be the first prediction, too
+    scale = find_scale(shown, network, diameter)
+    objects, probability, turned = number_objects(shown, network, scale, tta)
+    found, mask, gray = network.config.maps.foreground(probability), (objects > 0).astype(np.uint8), intensities(image)
+    measurements = measure_objects(objects, pixel_size, gray)
+    usual = network.card["training_data"].get("object_diameter")
+    quality = measure_quality(gray, found, mask, turned, measurements, usual and usual["median"] / scale)
+    raised = tuple(flags(quality, LIMITS | network.card.get("quality_limits", {})))
+    overview = (figures.as_rgb(image, OVERVIEW) * 255).round().astype(np.uint8)
+    return Segmentation(mask * np.uint8(255), objects, found, measurements, quality | {"scale": scale}, raised, overview)
+
+
+def _checked_image(image, channels):
+    """Return pixels as (H, W, C); ValueError for a path, for other dimensions and for values that are not usable."""
     if isinstance(image, str | Path):
-        raise ValueError(f"{image}: segment takes the pixels of an image; read it first, as with imageio or tifffile.")
+        raise ValueError(f"{image}: segment takes the pixels of an image; read the file first, as with imageio or tifffile.")
     image = np.asarray(image)
-    if image.ndim not in (2, 3) or image.shape[2:] > (max(4, network.config.channels),):
+    if image.ndim not in (2, 3) or image.shape[2:] > (max(4, channels),):
         raise ValueError(
             f"image: has the shape {image.shape}, expected (height, width) or (height, width, colours). Of a volume give "
             "one slice at a time, of many channels the one that shows the objects."
         )
+    image = as_image(image, "image")
+    check_image("image", image)
+    return image
+
+
+def _check_sizes(pixel_size, diameter):
     for name, value in (("pixel_size", pixel_size), ("diameter", None if diameter == "auto" else diameter)):
+        if isinstance(value, str):
+            raise ValueError(
+                f"{name} is {value!r}; it must be a number above 0" + (', "auto" or None.' if name == "diameter" else ".")
+            )
         if value is not None and not 0 < value < np.inf:
             raise ValueError(f"{name} is {value}; it must be above 0.")
-    image = as_image(image, "image")
-    sample = Sample("image", inverted(image) if invert else image, np.zeros(image.shape[:2], np.uint8))
-    network = network._replace(predict=remembering(network.predict))  # the first look is the first view, if it changes nothing
-    scale = find_scale(sample, network, diameter)
-    objects, probability, masks = number_objects(sample, network, scale, tta)
-    found, mask = foreground(probability), (objects > 0).astype(np.uint8)
-    gray = to_channels(image, 1)[..., 0] if image.shape[2] == 3 else image[..., 0]
-    measurements = measure_objects(objects, pixel_size, gray)
-    usual = network.card["training_data"].get("object_diameter")
-    quality = measure_quality(gray, found, mask, masks, measurements, usual and usual["median"] / scale)
-    return Segmentation(mask * np.uint8(255), objects, found, measurements, quality | {"scale": scale})
 
 
-def number_objects(sample, network, scale=1.0, tta=DEFAULT_TTA, limits=None, multiple=1):
-    """The objects of a Sample: their numbers, int32 (H, W); the probability (H, W, maps); masks of two tta, or None.
+def number_objects(
+    image: NDArray,
+    network: Network,
+    scale: float = 1.0,
+    tta: int = DEFAULT_TTA,
+    limits: tuple[float, float] | None = None,
+    multiple: int = 1,
+) -> tuple[NDArray[np.int32], NDArray[np.float32], tuple | None]:
+    """Number the objects of an image (H, W, C) that has the channels of the network.
 
-    ``scale``: enlarges the image for the network. ``limits``: intensities that it sees as 0 and 1, if not those of the image.
-    ``multiple``: of how many px the network is shown, by reflection at the bottom and the right.
+    Returns their numbers, int32 (H, W); the probability, float32 (H, W, maps); and the masks (h, w) predicted from the first
+    and the last turned image, None for a single one. ``scale``: factor by which the image is enlarged for the network.
+    ``limits``: intensities that the network sees as 0 and 1; None takes those of the image. ``multiple``: the image is
+    extended by reflection at the bottom and the right to a multiple of so many px.
     """
-    probability, masks = _predict(sample, network, scale, tta, limits, multiple)
-    how = _separation(network, probability, scale)
-    return divide(to_mask(probability, network.card["threshold"]), probability, how), probability, masks
+    probability, turned = _predict(image, network, scale, tta, limits, multiple)
+    return _divide(probability, network, _watershed(network, scale)), probability, turned
 
 
-def check_diameter(network, diameter):
-    """Raise ValueError for an expected diameter when the model card does not say how large the training's objects were."""
+def check_diameter(network: Network, diameter: float | str | None) -> None:
+    """Raise ValueError for a diameter if the model card does not say how large the objects of the training were."""
     if diameter not in (None, "auto") and not network.card["training_data"].get("object_diameter"):
         raise ValueError("the model card does not say how large the training's objects were; leave --diameter out.")
 
 
-def find_scale(sample, network, diameter, limits=None):
-    """The factor that makes objects of a diameter (px) as large as those of the training.
+def find_scale(
+    image: NDArray,
+    network: Network,
+    diameter: float | str | None,
+    limits: tuple[float, float] | None = None,
+    largest: float = LARGEST,
+) -> float:
+    """Return the factor that makes objects with a diameter (px) as large as those of the training.
 
-    "auto" looks at the middle of the image, up to ``LOOKS`` times, for the diameter that half of the found area exceeds, and
-    brings it between the training's small and large ones: halfway from its median to the lowest and the highest. 1 for None,
-    when nothing is found, and for "auto" when the model card does not say how large the training's objects were; for a
-    diameter in px, that raises ValueError. ``limits``: as in ``number_objects``.
+    ``image``: (H, W, C) with the channels of the network. ``limits``: intensities that the network sees as 0 and 1; None
+    takes those of the image. "auto" looks at the middle of the image up to ``LOOKS`` times. It measures the diameter that
+    half of the found area exceeds, and brings it into the range of the training: from halfway between the median and the
+    lowest diameter to halfway between the median and the highest one, without making the image larger than ``largest`` px.
+
+    The result is 1 for None, if nothing is found, and for "auto" if the model card does not say how large the objects of the
+    training were; for a diameter in px that raises ValueError.
     """
     check_diameter(network, diameter)
     usual = network.card["training_data"].get("object_diameter")
@@ -165,12 +188,12 @@ def find_scale(sample, network, diameter, limits=None):
         return 1.0
     if diameter != "auto":
         return float(np.clip(usual["median"] / diameter, *SCALES))
-    image, scale = _middle(sample.image, LOOKED_AT), 1.0
-    part = Sample(sample.name, image, np.zeros(image.shape[:2], np.uint8))
+    limits = limits or intensity_limits(image)
+    part, scale = middle(image, LOOKED_AT), 1.0
     small, large = (np.sqrt(usual["median"] * usual[end]) for end in ("low", "high"))
-    lowest, highest = SCALES[0], min(SCALES[1], max(1.0, np.sqrt(LARGEST / sample.mask.size)))
+    lowest, highest = SCALES[0], min(SCALES[1], max(1.0, np.sqrt(largest / (image.shape[0] * image.shape[1]))))
     for _ in range(LOOKS):
-        found = _look(part, network, scale, limits or sample.limits)
+        found = _typical_diameter(part, network, scale, limits)
         wanted = np.clip(np.clip(found * scale, small, large) / found, lowest, highest) if found else scale
         if 1 / NEAR <= wanted / scale <= NEAR:
             break
@@ -178,98 +201,53 @@ def find_scale(sample, network, diameter, limits=None):
     return scale
 
 
-def _look(sample, network, scale, limits):
-    """The diameter (px) that half of the area found in a Sample exceeds; None when nothing is found."""
-    probability, _ = _predict(sample, network, scale, 1, limits)
-    how = _separation(network, probability, scale)._replace(minimum_area=1)
-    areas = np.bincount(divide(to_mask(probability, network.card["threshold"]), probability, how).ravel())[1:]
+def _typical_diameter(image, network, scale, limits):
+    """Return the diameter (px) that half of the area found in an image exceeds; None if nothing is found."""
+    probability, _ = _predict(image, network, scale, 1, limits)
+    areas = np.bincount(_divide(probability, network, _watershed(network, scale)._replace(minimum_area=1)).ravel())[1:]
     if not len(areas):
         return None
     areas = np.sort(areas)
     return 2 * np.sqrt(areas[np.searchsorted(areas.cumsum(), areas.sum() / 2)] / np.pi)
 
 
-def _predict(sample, network, scale, tta, limits, multiple=1):
-    """Mean probability (H, W, maps) of some tta, and the masks (h, w) of the first and the last one, None of a single one."""
+def _predict(image, network, scale, tta, limits, multiple=1):
+    """Return the mean probability (H, W, maps), and the masks (h, w) of the first and the last turned image, None for one."""
     config = network.config.replace(tta=tta)
-    height, width = sample.mask.shape
-    image, mask = (pad(part, *(round_up(side, multiple) for side in (height, width))) for part in (sample.image, sample.mask))
-    prepared = prepare(replace(sample, image=image, mask=mask), config.channels, config.image_scale * scale)
+    height, width = image.shape[:2]
+    padded = pad(image, *(round_up(side, multiple) for side in (height, width)))
+    factor = config.image_scale * scale
+    shown = padded if factor == 1 else resize_image(padded, factor)
     total, first = None, None
-    for view in predict_transforms(network.predict, prepared.image, limits or prepared.limits, config):
-        last = to_mask(view, network.card["threshold"])
+    for probability in predict_transforms(network.predict, shown, limits or intensity_limits(shown), config):
+        last = _mask(probability, network)
         first = last if first is None else first
-        view /= np.float32(tta)  # in place, as the sum: large images fill the memory
-        total = view if total is None else np.add(total, view, out=total)
-    return resize(total, mask.shape)[:height, :width], (first, last) if tta > 1 else None
+        probability /= np.float32(tta)  # in place, as the sum: large images fill the memory
+        total = probability if total is None else np.add(total, probability, out=total)
+    return resize(total, padded.shape[:2])[:height, :width], (first, last) if tta > 1 else None
 
 
-def _separation(network, probability, scale):
-    """How the training divided objects, in px of an image that is shown to the network enlarged by ``scale``."""
-    fitted = network.card["scores"].get("separation")
-    how = Watershed(**fitted) if fitted else candidates(probability, (1,))[0]
-    neck = how.strength / scale if probability.shape[-1] == 1 else how.strength
-    return how._replace(strength=neck, minimum_area=max(1, round(how.minimum_area / scale**2)))
+def _mask(probability, network):
+    return (network.config.maps.foreground(probability) > network.card["threshold"]).astype(np.uint8)
 
 
-def explain_blank(image, network, diameter="auto", invert=False):
-    """Why nothing was found in an image (H, W, C), and what to try: one sentence. Looks at the middle of large images."""
-    image = as_image(np.asarray(image), "image")
-    if (image == image[:1, :1]).all():
-        value = ", ".join(f"{number:g}" for number in np.unique(image[0, 0]))
-        return f"Every pixel has the value {value}: the image is empty, or the wrong channel or page was exported."
-    low, high = np.percentile(image, (1, 99.8))
-    if low == high:
-        return "Fewer than 0.2 % of the pixels differ from the background: nothing but a few bright pixels is there."
-    for channel in range(image.shape[2]) if image.shape[2] > 1 else ():
-        if np.isfinite(doubt(image[..., channel], network, diameter, invert)):
-            return f"In a single colour there are objects: try --channel {channel + 1}."
-    trials = {f"With dark and bright exchanged there are objects: {EXCHANGE[invert]}": (diameter, not invert)}
-    if usual := network.card["training_data"].get("object_diameter") if diameter in (None, "auto") else None:
-        sizes = [factor * usual["median"] for factor in SIZES]
-        trials |= {f"At another scale there are objects: try --diameter {size:.0f}.": (size, invert) for size in sizes}
-    doubts = {text: doubt(image, network, *how) for text, how in trials.items()}
-    best = min(doubts, key=doubts.get)
-    if np.isfinite(doubts[best]):
-        return best
-    found = segment(_middle(image, LOOKED_AT), network, diameter=diameter, tta=1, invert=invert)
-    contrast = found.quality["contrast_to_noise"]
-    if contrast < _limits(network)["low contrast"]:
-        return f"The contrast is {contrast:.1f} times the noise, hardly more than noise alone has: is it the right channel?"
-    highest = found.probability.max()
-    if highest > network.card["threshold"]:
-        return (
-            "All that was found is too small or doubtful to count as an object: try --diameter with its size in px, and look "
-            "at --probability."
-        )
-    return (
-        f"The highest probability is {highest:.2f}, the threshold {network.card['threshold']:.2f}: nothing looks like the "
-        "objects of the training. Is it the right channel? Otherwise train with images of your own."
-    )
+def _divide(probability, network, how):
+    return find_objects(_mask(probability, network), probability, how, network.config.maps)
 
 
-def doubt(image, network, diameter, invert):
-    """The disagreement of two tta of the middle of an image (H, W, C); infinite where nothing credible is found.
-
-    What a flag of ``IMPLAUSIBLE`` marks is not: noise, fragments.
-    """
-    usual = network.card["training_data"].get("object_diameter")
-    side = LOOKED_AT * min(1.0, diameter / usual["median"]) if usual and diameter and diameter != "auto" else LOOKED_AT
-    quality = segment(_middle(image, max(16, int(side))), network, diameter=diameter, invert=invert).quality
-    if not quality["objects"] or set(flags(quality, _limits(network))) & IMPLAUSIBLE:
-        return np.inf
-    return quality["disagreement"]
+def _watershed(network, scale):
+    """Return the parameters fitted in training, in px of an image that is enlarged by ``scale`` for the network."""
+    fitted, maps = network.card["scores"].get("watershed"), network.config.maps
+    how = Watershed(**fitted) if fitted else candidates(maps, (1,))[0]
+    in_px = not maps.border and not maps.distance
+    return how._replace(h=how.h / scale if in_px else how.h, minimum_area=max(1, round(how.minimum_area / scale**2)))
 
 
-def _middle(image, side):
-    """The middle of an image (H, W, ...), at most ``side`` px high and wide."""
+def middle(image: NDArray, side: int) -> NDArray:
+    """Return the middle of an image (H, W, ...), at most ``side`` px high and wide."""
     return image[tuple(slice(max(0, (length - side) // 2), (length + side) // 2) for length in image.shape[:2])]
 
 
-def _limits(network):
-    return LIMITS | network.card.get("quality_limits", {})
-
-
-def inverted(image):
-    """An image (H, W, C) with dark and bright exchanged: its highest value minus it, of the same dtype."""
+def inverted(image: NDArray) -> NDArray:
+    """Return an image (H, W, C) with dark and bright exchanged, same dtype: its highest value minus the image."""
     return image.max() - image

@@ -1,25 +1,26 @@
-"""Giving every sample a role, so that leaking samples stay together and every role holds the same kinds of images."""
+"""Give every sample a role: images that leak into each other share one, and every role holds the same kinds of images."""
 
 import dataclasses
 from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import numpy as np
 
-from data import ROLES, Split
+from data import ROLES, Sample, Split
 
 
-def split_by_group(samples, validation_share, test_share, seed=0):
-    """Divide samples into train, validation and test: whole groups, and every stratum in equal proportions.
+def split_by_group(samples: list[Sample], validation_share: float, test_share: float, seed: int = 0) -> Split:
+    """Divide samples into train, validation and test: whole groups, and equal shares of every stratum.
 
-    Groups are placed one after the other, the largest first, where the strata they hold lack most; then single groups
-    move for as long as that brings a role closer. Raises ValueError with fewer than three groups.
+    Groups get their role one after the other, the largest first: the role whose strata lack most. Then single groups move as
+    long as that brings the roles closer to their shares. Raises ValueError with fewer than three groups.
     """
     groups = sorted({sample.group for sample in samples})
     if len(groups) < len(ROLES):
         raise ValueError(
-            f"{len(samples)} images in {len(groups)} independent groups: fitting, choosing and reporting need at least "
-            f"{len(ROLES)}. Add images from other photographs or specimens."
+            f"{len(samples)} images in {len(groups)} independent groups; training, validation and test need at least "
+            f"{len(ROLES)}. Add images of other specimens."
         )
     counts = _count(samples, groups)  # (groups, strata)
     shares = np.array([1 - validation_share - test_share, validation_share, test_share])
@@ -38,12 +39,12 @@ def split_by_group(samples, validation_share, test_share, seed=0):
     return Split(*([s for s in samples if role[s.group] == index] for index in range(len(ROLES))))
 
 
-def hold_out(samples, units, held=None):
-    """Report the samples of one unit, validation by those of the next one (after the last comes the first), train the others.
+def hold_out(samples: list[Sample], units: list[str], held: str | None = None) -> Split:
+    """Test the samples of one unit, validate on those of the next one (after the last comes the first), train on the others.
 
-    ``units``: name of the unit (specimen, sequence, block of slices) that every sample belongs to; ``held``: the one
-    to test, the last if None. Samples come back with their unit's number, from 1, as their group. Raises
-    ValueError for a unit that is not there and for fewer than three units.
+    ``units``: name of the unit (specimen, sequence, block of slices) that every sample belongs to; ``held``: the unit for the
+    test, the last one if None. The number of the unit, from 1, becomes the group of its samples. Raises ValueError for an
+    unknown unit and for fewer than three units.
     """
     names = list(dict.fromkeys(units))
     held = names[-1] if held is None else held
@@ -51,7 +52,7 @@ def hold_out(samples, units, held=None):
         raise ValueError(f"--hold-out {held}: not among the data, which has {', '.join(names)}.")
     if len(names) < len(ROLES):
         raise ValueError(
-            f"The data has only {', '.join(names)}: fitting, choosing and reporting need at least {len(ROLES)} that are "
+            f"The data has only {', '.join(names)}; training, validation and test need at least {len(ROLES)} that are "
             "independent of each other."
         )
     numbers = [names.index(unit) + 1 for unit in units]
@@ -65,11 +66,11 @@ def hold_out(samples, units, held=None):
     )
 
 
-def leave_gap(split, place, gap):
-    """A split without the samples that lie too close to one of another role: test keeps all, then validation, then train.
+def leave_gap(split: Split, place: Callable[[Sample], tuple[str, int]], gap: int) -> Split:
+    """Drop samples that lie too close to one of another role: test keeps all, then validation, then train.
 
-    ``place``: a function of a sample that gives its (sequence, number of the frame); fewer than ``gap`` frames in
-    between are too close.
+    ``place``: a function of a sample that returns its (sequence, number of the frame). Too close are frames with fewer than
+    ``gap`` frames in between. Raises ValueError if nothing is left to train or to validate.
     """
 
     def far(samples, others):
@@ -85,13 +86,13 @@ def leave_gap(split, place, gap):
     train = far(split.train, [*split.test, *validation])
     if not (train and validation):
         raise ValueError(
-            f"Too few frames: with {gap} left out between the roles, {len(train)} images are left to train and {len(validation)} to validate. "
-            "Add frames or labels."
+            f"Too few frames: with {gap} left out between the roles, {len(train)} are left to train and {len(validation)} for "
+            "validation. Add frames or labels."
         )
     return Split(train, validation, split.test)
 
 
-def spans(split, place):
+def spans(split: Split, place: Callable[[Sample], tuple[str, int]]) -> dict[str, str]:
     """The frames or slices of every role as text: {role: "01: 0 to 11, 56 to 83"}; ``place`` as in ``leave_gap``."""
     told = {}
     for role, members in split.items():
@@ -105,34 +106,33 @@ def spans(split, place):
     return told
 
 
-def shuffle(split, seed=0):
-    """The same samples dealt to the same numbers of places at random, whatever leaks: only to show what that does."""
-    samples = [sample for _, members in split.items() for sample in members]
+def shuffle(split: Split, seed: int = 0) -> Split:
+    """Give the same numbers of samples their roles at random, although images then leak: only to show the effect."""
+    samples = [*split]
     dealt = [samples[i] for i in np.random.default_rng(seed).permutation(len(samples))]
     train, validation = len(split.train), len(split.train) + len(split.validation)
     return Split(dealt[:train], dealt[train:validation], dealt[validation:])
 
 
-def limit_train(split, count, seed=0):
-    """A split with ``count`` of its samples to train, drawn at random; None keeps all. ValueError when there are fewer."""
+def limit_train(split: Split, count: int | None, seed: int = 0) -> Split:
+    """Keep ``count`` of the training samples, drawn at random; None keeps all. Raises ValueError if there are fewer."""
     if count is None:
         return split
     if count > len(split.train):
-        raise ValueError(f"--train-images {count}, but there are only {len(split.train)} images to train.")
+        raise ValueError(f"--train-images {count}, but there are only {len(split.train)} training images.")
     kept = np.sort(np.random.default_rng(seed).permutation(len(split.train))[:count])
     return dataclasses.replace(split, train=[split.train[i] for i in kept])
 
 
-def describe_split(split):
-    """How many images and groups there are, and how many images have each role, as a sentence."""
-    samples = [sample for _, members in split.items() for sample in members]
-    sizes = Counter(sample.group for sample in samples)
-    roles = ", ".join(f"{len(members)} to {role}" for role, members in split.items())
-    return f"Images: {len(samples)} in {len(sizes)} independent groups (the largest of {max(sizes.values())}); {roles}"
+def describe_split(split: Split) -> str:
+    """Say how many images and groups there are, and how many images have each role."""
+    sizes = Counter(sample.group for sample in split)
+    roles = ", ".join(f"{len(members)} {role}" for role, members in split.items())
+    return f"Images: {len([*split])} in {len(sizes)} independent groups (the largest has {max(sizes.values())}); {roles}"
 
 
-def with_groups(samples, groups, strata):
-    """Copies of the samples that carry their group and stratum."""
+def with_groups(samples: list[Sample], groups: Sequence[int], strata: Sequence[int]) -> list[Sample]:
+    """Return copies of the samples with these groups and strata."""
     return [
         dataclasses.replace(sample, group=int(group), stratum=int(stratum))
         for sample, group, stratum in zip(samples, groups, strata, strict=True)

@@ -8,7 +8,8 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
+
+from system.progress import progress
 
 MANY = 36  # tiles, which take so long that a bar is shown
 BLOCK_SIDE = 1536  # px of a block
@@ -103,8 +104,8 @@ def predict_tiled(predict, image, *, tile, overlap, margin, multiple, blend="lin
     )
     result = None
     places = list(itertools.product(rows, columns))
-    bar = {"desc": "Tiles", "leave": False, "disable": None if len(places) >= MANY else True}
-    for (y, down), (x, across) in tqdm(places, **bar):
+    bar = progress(places, "Predicting tiles", "tile", leave=False, show=None if len(places) >= MANY else False)
+    for (y, down), (x, across) in bar:
         part = slice(y, y + sides[0]), slice(x, x + sides[1])
         predicted = np.asarray(predict(image[part][None]))[0]
         if result is None:

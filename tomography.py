@@ -12,65 +12,51 @@ Score     simulated images, sample 9: accuracy per slice 0.994 in the median and
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-from tqdm import tqdm
 
 import splits
 from config import Config
-from data import Sample
+from data import Sample, Split
 from readers import ctc
-from readers.images import as_image, binary_mask, read_image, read_stack
-from simulate import stacks as simulate_stacks
+from readers.images import as_image, read_image, read_stack
+from readers.labels import read_objects
+from readers.published import are_published
+from readers.tiff import list_tiffs
+from recipe import Recipe
+from simulate.stacks import stacks
+from system.progress import progress
 
-TITLE = "Tomography"
-LICENCE = ctc.LICENCE  # of the sequences; the original samples are private
-STRATUM = "sample"
-UNUSED = ("validation_share", "test_share", "labels")
-MAIN_SCORES = ("accuracy_median", "accuracy_worst", "dice_mean")
 CONFIG = Config(recipe="tomography", filters=16, dropout=0.2, augment=0.5, epochs=12, steps=60)
 SIMULATED = CONFIG.replace(filters=8, tile=160, overlap=32, epochs=12, steps=30, learning_rate=3e-3)
-PUBLISHED = {
-    "settings": {
-        "filters": 64, "dropout": 0.5, "augment": 1.0, "batch_size": 4, "epochs": 20, "steps": 900, "tile": 464,
-        "learning_rate": 1e-4, "schedule": "constant", "loss": "cross_entropy",
-    },
-    "scores": {"median pixel accuracy": 0.993, "worst pixel accuracy": 0.981},
-}  # fmt: skip
 SLICE = re.compile(r"(?P<sample>.+)_image_(?P<slice>\d+)")
 
 
-def find(folder):
+def find(folder: Path) -> Path | None:
     """The data that a user has put into ``datasets/tomography``: inp and out, or Cell Tracking sequences; or None."""
     return folder if (folder / "inp").is_dir() or ctc.datasets(folder) else None
 
 
-def is_published(source):
-    """Whether data is published: only sequences of the Cell Tracking Challenge are, the original samples are private."""
-    found = ctc.datasets(source)
-    return bool(found) and all(folder.name in ctc.PUBLISHED for folder in found)
-
-
-def title(_source):
+def title_of(_source: Path) -> str:
     """What figures call the published sequences."""
     return "Cell Tracking sequences as samples"
 
 
-def simulate(folder, **sizes):
-    """Simulated slices in the same layout; ``sizes``: of ``simulate_stacks.stacks``."""
-    return simulate_stacks.stacks(folder, **sizes)
+def simulate(folder: Path, _config: Config, **sizes) -> Path:
+    """Write simulated slices in the same layout; ``sizes``: of ``simulate.stacks.stacks``."""
+    return stacks(folder, **sizes)
 
 
-def load(source):
-    """Read slices in the order of their samples, as Samples with gray (H, W, C) images and masks of 0 and 1.
+def load(source: Path, config: Config = CONFIG) -> list[Sample]:
+    """Read slices in the order of their samples, as Samples with gray (H, W, C) images and masks that number the cells.
 
     Expects ``inp/<sample>_image_<slice>.tiff``, or one multi-page ``inp/<sample>.tiff`` per sample, and the same names
     under ``out``; or data sets of the Cell Tracking Challenge, whose every labelled sequence is a sample. ``stratum``
     is the sample's number. Raises ValueError that names the file for anything missing or unequal.
     """
     source = Path(source)
-    slices = _load_slices(source) if (source / "inp").is_dir() else _load_sequences(source)
+    read = _load_slices if (source / "inp").is_dir() else _load_sequences
+    slices = read(source, config.classes)
     names = list(dict.fromkeys(specimen(sample) for sample in slices))
     return splits.with_groups(slices, [0] * len(slices), [names.index(specimen(sample)) + 1 for sample in slices])
 
@@ -80,23 +66,23 @@ def specimen(sample):
     return SLICE.fullmatch(sample.name)["sample"]
 
 
-def hold_outs(samples):
+def hold_outs(samples: list[Sample]) -> list[str]:
     """The names that ``--hold-out`` takes."""
     return list(dict.fromkeys(map(specimen, samples)))
 
 
-def split(samples, config):
-    """One specimen to report, another one to choose, the others to fit."""
+def split(samples: list[Sample], config: Config) -> Split:
+    """Test one specimen, validate on another one and train on the rest."""
     return splits.hold_out(samples, list(map(specimen, samples)), config.hold_out)
 
 
-def stratum_names(samples):
+def stratum_names(samples: list[Sample]) -> dict[int, str]:
     """{stratum: name of the specimen}."""
     return {sample.stratum: specimen(sample) for sample in samples}
 
 
 def _check_names(slices, source):
-    """Refuse names that say nothing of specimens: each slice would be one, and neighbours would leak."""
+    """Refuse names that do not tell the specimen: every slice would count as one, and neighbouring slices would leak."""
     sizes = Counter(map(specimen, slices))
     alone = [name for name, size in sizes.items() if size == 1]
     if len(alone) > max(1, len(sizes) / 2):
@@ -109,22 +95,22 @@ def _check_names(slices, source):
         raise ValueError(f"{source / 'inp'}: {twice[0]} is there as a file and in a multi-page file; keep one of them.")
 
 
-def _load_slices(source):
+def _load_slices(source, classes):
     images, masks = _files(source / "inp"), _files(source / "out")
     for name in sorted(set(images) - set(masks)):
         raise ValueError(f"{images[name]}: image without label; expected {source / 'out' / images[name].name}.")
     for name in sorted(set(masks) - set(images)):
         raise ValueError(f"{masks[name]}: label without image; expected {source / 'inp' / masks[name].name}.")
     slices = []
-    for name in tqdm(sorted(images, key=_in_order), desc="Reading slices", unit="file", disable=None):
-        slices += _read(name, images[name], masks[name])
+    for name in progress(sorted(images, key=_in_order), "Reading slices", "file"):
+        slices += _read(name, images[name], masks[name], classes)
     _check_names(slices, source)
     return slices
 
 
 def _files(folder):
     """{file's stem: path} of the TIFFs in a folder."""
-    found = {path.stem: path for path in folder.glob("*") if path.suffix.lower() in (".tif", ".tiff")}
+    found = {path.stem: path for path in list_tiffs(folder)}
     if not found:
         raise ValueError(f"{folder}: holds no TIFF images; expected <sample>_image_<slice>.tiff or <sample>.tiff.")
     return found
@@ -135,7 +121,7 @@ def _in_order(name):
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
-def _read(name, image_path, mask_path):
+def _read(name, image_path, mask_path, classes):
     """The slices of one pair of files: one if the name says which, else every page."""
     if SLICE.fullmatch(name):
         images, masks, names = [read_image(image_path)], [read_image(mask_path)], [name]
@@ -146,21 +132,56 @@ def _read(name, image_path, mask_path):
         names = [f"{name}_image_{number:04d}" for number in range(len(images))]
     slices = []
     for image, mask, slice_name in zip(images, masks, names, strict=True):
-        mask = binary_mask(mask, str(mask_path)).astype(np.uint16)
+        mask, object_classes = read_objects(mask, classes, str(mask_path))
         if mask.shape != image.shape[:2]:
             raise ValueError(f"{mask_path}: the label is {mask.shape} px, its image {image.shape[:2]} px; they must be equal.")
-        slices.append(Sample(slice_name, as_image(image, str(image_path)), mask))
+        slices.append(Sample(slice_name, as_image(image, str(image_path)), mask, object_classes=object_classes))
     return slices
 
 
-def _load_sequences(source):
+def _load_sequences(source, classes):
     """Every labelled sequence of Cell Tracking data sets as a specimen; gold labels where there are any, else silver."""
     if not ctc.datasets(source):
         raise ValueError(f"{source}: holds neither inp and out nor sequences of the Cell Tracking Challenge.")
     slices = []
     for folder in ctc.datasets(source):
-        for sample in ctc.select_labels(ctc.load(folder), "both"):
+        for sample in ctc.select_labels(ctc.load(folder, classes), "both"):
             sequence, frame = ctc.place(sample)
             name = f"{folder.name}-{sequence}_image_{frame:04d}"
-            slices.append(Sample(name, sample.image, (sample.mask > 0).astype(np.uint16), pixel_size=sample.pixel_size))
+            slices.append(replace(sample, name=name))
     return slices
+
+
+RECIPE = Recipe(
+    name="tomography",
+    title="Tomography",
+    licence=ctc.LICENCE,  # of the sequences; the original samples are private
+    config=CONFIG,
+    load=load,
+    split=split,
+    find=find,
+    simulate=simulate,
+    simulated=SIMULATED,
+    is_published=lambda samples, source: are_published(samples, "ctc"),
+    title_of=title_of,
+    hold_outs=hold_outs,
+    stratum="sample",
+    stratum_names=stratum_names,
+    main_scores=("accuracy_median", "accuracy_worst", "dice_mean"),
+    uses=("hold_out", "classes"),
+    published={
+        "settings": {
+            "filters": 64,
+            "dropout": 0.5,
+            "augment": 1.0,
+            "batch_size": 4,
+            "epochs": 20,
+            "steps": 900,
+            "tile": 464,
+            "learning_rate": 1e-4,
+            "schedule": "constant",
+            "loss": "cross_entropy",
+        },
+        "scores": {"median pixel accuracy": 0.993, "worst pixel accuracy": 0.981},
+    },
+)

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 import devices
 from batches import TrainingBatches, ValidationBatches
+from config import Config
+from data import Split
 from metrics import best_epoch
-from parallel.nodes import Share, of_all
-from system.backend import keras
+from parallel.nodes import World, leave, of_all
+from system.backend import held_back_errors, keras
 from system.files import read_json, write_json, write_text, written_whole
+from system.progress import progress, write_line
 from unet import Overlap, PixelLoss, build_unet
 
 
@@ -30,24 +32,22 @@ def compiled_unet(config, on_gpu=False, fused=True):
     """
     model = build_unet(
         config.channels,
-        config.network_classes,
+        config.maps,
         config.filters,
         config.depth,
         dropout=config.dropout,
         normalisation=config.normalisation,
         upsampling=config.upsampling,
-        distance=config.distance,
     )
     if fused and keras.backend.backend() == "tensorflow" and not on_gpu and devices.replicas_of(model) == 1:
         devices.fuse_normalisation(model)
     rate = config.learning_rate
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * config.steps)
-    maps = 1 if config.network_classes == 2 else config.network_classes
     model.compile(
         optimizer=keras.optimizers.Adam(rate),
-        loss=PixelLoss(config.loss),
-        weighted_metrics=[Overlap(kind, maps, merged=config.border > 0) for kind in ("dice", "iou")],
+        loss=PixelLoss(config.loss, config.maps),
+        weighted_metrics=[Overlap(kind, config.maps) for kind in ("dice", "iou")],
         # On a CPU, TensorFlow's own kernels are faster than what XLA makes of them (benchmarks/network.py --xla).
         jit_compile="auto" if on_gpu or keras.backend.backend() != "tensorflow" else False,
     )
@@ -55,29 +55,37 @@ def compiled_unet(config, on_gpu=False, fused=True):
     return model
 
 
-def train(model, samples, config, folder, share=Share()):  # noqa: B008  (it cannot be changed)
-    """Fit the network to ``samples.train`` until the Dice on ``samples.validation`` stops rising; load the best epoch.
+def build(config: Config, gpus: list[str]):
+    """The compiled network on all GPUs of this machine, with first weights that depend on the seed only."""
+    with held_back_errors():  # it imports TensorFlow, under every backend
+        keras.utils.set_random_seed(config.seed)
+    with devices.scope(devices.make_strategy(gpus)):
+        return compiled_unet(config, bool(gpus))
 
-    Continues where a run in ``folder`` stopped. Of several machines (``share``: see ``nodes.join``) the first one writes,
-    into a folder that all must see. Writes checkpoints, history.csv and TensorBoard's log there and
-    returns the history, a DataFrame with one row per epoch. Raises InterruptedRunError after Ctrl-C or SIGTERM,
-    ValueError that names the image when a batch cannot be made, and what JAX raises when another machine is gone.
+
+def train(model, samples: Split, config: Config, folder: Path, world: World = World()):  # noqa: B008  (it cannot be changed)
+    """Fit the network to the training images until the validation Dice stops rising: (best network, history).
+
+    Continues where a run in ``folder`` stopped. Of several machines (``world``: see ``nodes.together``) the first one writes,
+    into a folder that all must see. Writes checkpoints, history.csv and TensorBoard's log there. The history is a DataFrame
+    with one row per epoch. Raises InterruptedRunError after Ctrl-C or SIGTERM, ValueError that names the image when a batch
+    cannot be made, and an error of JAX when another machine is gone.
     """
-    checkpoint = Checkpoint(model, config, folder, share)
+    checkpoint = Checkpoint(model, config, folder, world)
     done = checkpoint.restore()
-    if share.count > 1 and len(set(of_all(done))) > 1:
+    if world.size > 1 and len(set(of_all(done))) > 1:
         raise ValueError(f"{folder}: the machines see different files here; --output must lie on a disk that all of them see.")
     if not checkpoint.finished:
-        with contextlib.closing(TrainingBatches(samples.train, config, done, share)) as batches, checkpoint.stop_on_signals():
+        with contextlib.closing(TrainingBatches(samples.train, config, done, world)) as batches, checkpoint.stop_on_signals():
             set_epoch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch))
-            told = [Progress(checkpoint), keras.callbacks.TensorBoard(str(folder / "tensorboard"))] if share.number == 0 else []
+            told = [Progress(checkpoint), keras.callbacks.TensorBoard(str(folder / "tensorboard"))] if world.rank == 0 else []
             try:
                 with devices.normalised_together(model):
                     model.fit(
                         _Batches(batches),
                         epochs=config.epochs,
                         initial_epoch=done,
-                        validation_data=_Batches(ValidationBatches(samples.validation, config, share)),
+                        validation_data=_Batches(ValidationBatches(samples.validation, config, world)),
                         callbacks=[set_epoch, checkpoint, *told],
                         shuffle=False,
                         verbose=0,
@@ -86,12 +94,16 @@ def train(model, samples, config, folder, share=Share()):  # noqa: B008  (it can
                 raise batches.error or error from None
     if not checkpoint.finished:
         raise InterruptedRunError
-    checkpoint.load_best()
-    return checkpoint.history
+    if world.size > 1:  # prediction and scores are the work of one machine, with a network of its own
+        leave()
+        model = best_network(config, folder) if world.rank == 0 else model
+    else:
+        checkpoint.load_best()
+    return model, checkpoint.history
 
 
 def best_network(config, folder):
-    """The network of the best epoch of a run in ``folder``."""
+    """The network of the best epoch of a run in ``folder``, built anew."""
     checkpoint = Checkpoint(compiled_unet(config), config, folder)
     checkpoint.restore()
     checkpoint.load_best()
@@ -107,9 +119,9 @@ class Checkpoint(keras.callbacks.Callback):
     own weights files are HDF5, which on a full disk ends the process with a segmentation fault.)
     """
 
-    def __init__(self, model, config, folder, share=Share()):  # noqa: B008
+    def __init__(self, model, config, folder, world=World()):  # noqa: B008
         super().__init__()
-        self.network, self.config, self.folder, self.share = model, config, Path(folder), share
+        self.network, self.config, self.folder, self.world = model, config, Path(folder), world
         self.index = self.folder / "checkpoint.json"
         self.history = pd.DataFrame()
         self.stop_asked = False
@@ -151,10 +163,10 @@ class Checkpoint(keras.callbacks.Callback):
         if not np.isfinite(list(row.values())).all():
             raise ValueError(f"The loss became {row['loss']} in epoch {epoch + 1}; start again with a lower --learning-rate.")
         self.history = pd.concat([self.history, pd.DataFrame([row])], ignore_index=True)
-        if self.share.number == 0:
+        if self.world.rank == 0:
             self._write(epoch)
         stop = self.stop_asked
-        if self.share.count > 1:
+        if self.world.size > 1:
             stop = any(of_all(stop))  # also so that no machine goes on before the first has written
         self.model.stop_training = stop or self.finished  # not by what one of several machines was asked meanwhile
 
@@ -175,7 +187,7 @@ class Checkpoint(keras.callbacks.Callback):
             if self.stop_asked:
                 raise KeyboardInterrupt
             self.stop_asked = True
-            tqdm.write("Finishing this epoch, then saving. Again Ctrl-C: stop at once and lose this epoch.", file=sys.stderr)
+            write_line("Finishing this epoch, then saving. Again Ctrl-C: stop at once and lose this epoch.", file=sys.stderr)
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -208,16 +220,16 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         steps, done = self.config.steps, len(self.checkpoint.history)
-        self.bar = tqdm(total=self.config.epochs * steps, initial=done * steps, desc="Training", unit="batch", disable=None)
+        self.bar = progress(description="Training", unit="batch", total=self.config.epochs * steps, initial=done * steps)
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.update()
 
     def on_epoch_end(self, epoch, logs=None):
         better = self.checkpoint.best_epoch == epoch + 1
-        tqdm.write(
-            f"epoch {epoch + 1:3d}/{self.config.epochs}  loss {logs['loss']:.4f}  Dice fit {logs['dice']:.4f}  "
-            f"choose {logs['val_dice']:.4f}{'  best' if better else ''}",
+        write_line(
+            f"epoch {epoch + 1:3d}/{self.config.epochs}  loss {logs['loss']:.4f}  Dice train {logs['dice']:.4f}  "
+            f"validation {logs['val_dice']:.4f}{'  best' if better else ''}",
             file=sys.stdout,
         )
 

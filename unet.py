@@ -9,35 +9,32 @@ MICCAI 2015.
 import keras
 from keras import layers, ops
 
-DISTANCE_WEIGHT = 5  # as much as the other losses weigh, at the start
+from maps import OutputMaps
+
+DISTANCE_WEIGHT = 5  # makes this loss as large as the others at the start of training
 
 
 def build_unet(
-    channels=1,
-    classes=2,
-    filters=64,
-    depth=4,
-    padding="same",
-    dropout=0.5,
-    normalisation=True,
-    upsampling="transposed",
-    distance=False,
-):
+    channels: int = 1,
+    maps: OutputMaps = OutputMaps(),  # noqa: B008  (frozen)
+    filters: int = 64,
+    depth: int = 4,
+    padding: str = "same",
+    dropout: float = 0.5,
+    normalisation: bool = True,
+    upsampling: str = "transposed",
+) -> keras.Model:
     """Build the U-Net for images of any height and width.
 
-    Input: float, (N, H, W, channels). Output: float32 probabilities in [0, 1], (N, H', W', maps), where
-    maps = 1 (foreground, sigmoid) for two classes and maps = classes (softmax) for more. With ``distance`` two classes
-    have a second map (sigmoid), of how deep a pixel lies in its object. With ``padding="same"``
-    H' = H, and H and W must be multiples of 2**depth; with "valid" H' = H - 2 * halo(depth).
+    Input: float, (N, H, W, channels). Output: float32, (N, H', W', maps.count), values 0 to 1, which ``maps`` explains. With
+    ``padding="same"`` H' = H, and H and W must be multiples of 2**depth; with "valid" H' = H - 2 * halo(depth).
 
-    ``filters``: feature maps of the first block, doubled at each of the ``depth`` poolings; 64 and 4 are the paper's.
-    ``dropout``: share dropped at the bottom. ``normalisation``: batch normalisation after each convolution.
-    ``upsampling``: "transposed" convolution, or "nearest" neighbours followed by a 2x2 convolution.
+    ``filters``: feature maps of the first block, doubled at each of the ``depth`` poolings; 64 and 4 in the paper.
+    ``dropout``: share of the features that are dropped at the bottom. ``normalisation``: batch normalisation after each
+    convolution. ``upsampling``: "transposed" convolution, or "nearest" neighbours followed by a 2x2 convolution.
     Raises ValueError for a setting that no network can have.
     """
-    _check(channels, classes, filters, depth, padding, dropout, upsampling)
-    if distance and classes > 2:
-        raise ValueError(f"build_unet: distance is for two classes, not for {classes}.")
+    _check(channels, filters, depth, padding, dropout, upsampling)
     inputs = keras.Input((None, None, channels), name="image")
     x, skips = inputs, []
     for level in range(depth):
@@ -55,10 +52,19 @@ def build_unet(
             skip = layers.Cropping2D(_skip_crop(level, depth), name=f"up{level}_crop")(skip)
         x = layers.Concatenate(name=f"up{level}_skip")([skip, x])
         x = _block(x, filters * 2**level, padding, normalisation, f"up{level}")
-    # float32 whatever the compute precision: bfloat16 has 8 bits for a probability near 0 or 1.
-    maps, activation = (1 + distance, "sigmoid") if classes == 2 else (classes, "softmax")
-    outputs = layers.Conv2D(maps, 1, activation=activation, dtype="float32", name="probability")(x)
-    return keras.Model(inputs, outputs, name="unet")
+    return keras.Model(inputs, _output(x, maps), name="unet")
+
+
+def _output(x, maps):
+    """The last layer, named "probability"; float32 whatever the compute precision: bfloat16 has 8 bits near 0 and 1."""
+    if maps.single:
+        return layers.Conv2D(maps.count, 1, activation="sigmoid", dtype="float32", name="probability")(x)
+    name = "class_probability" if maps.distance else "probability"
+    classes = layers.Conv2D(maps.class_count, 1, activation="softmax", dtype="float32", name=name)(x)
+    if not maps.distance:
+        return classes
+    distance = layers.Conv2D(1, 1, activation="sigmoid", dtype="float32", name="distance_map")(x)
+    return layers.Concatenate(dtype="float32", name="probability")([classes, distance])
 
 
 def halo(depth):
@@ -123,10 +129,9 @@ def _skip_crop(level, depth):
     return halo(depth - level - 1) * 2
 
 
-def _check(channels, classes, filters, depth, padding, dropout, upsampling):
+def _check(channels, filters, depth, padding, dropout, upsampling):
     for name, value, least in (
         ("channels", channels, 1),
-        ("classes", classes, 2),
         ("filters", filters, 1),
         ("depth", depth, 1),
     ):
@@ -144,59 +149,64 @@ def _check(channels, classes, filters, depth, padding, dropout, upsampling):
 class PixelLoss(keras.losses.Loss):
     """A loss between class numbers and probabilities, one value per pixel, float32 whatever the compute precision.
 
-    y_true: (N, H, W, 1), 0/1 or class numbers. y_pred: (N, H, W, maps) as ``build_unet`` gives; with two maps y_true has
-    two, and the absolute error of the second, times ``DISTANCE_WEIGHT``, is added. A sample weight of
-    (N, H, W) with mean 1 weighs the pixels of the cross-entropy and leaves the Dice loss, one value per image, as it is.
-    ``kind``: "cross_entropy", "dice", "cross_entropy_dice" (their sum) or "focal" (Lin et al. 2017, gamma 2).
+    y_true: (N, H, W, 1), class numbers as ``maps.class_target`` gives them; with a distance map (N, H, W, 2), and the absolute
+    error of the map, times ``DISTANCE_WEIGHT``, is added. y_pred: (N, H, W, maps.count). A sample weight of (N, H, W) with
+    mean 1 weighs the pixels of the cross-entropy and leaves the Dice loss, one value per image, as it is.
+    ``kind``: "cross_entropy", "dice", "cross_entropy_dice" (their sum) or "focal" (Lin et al. 2017, gamma 2). ``maps``: an
+    OutputMaps or its plain values.
     """
 
-    def __init__(self, kind="cross_entropy_dice", name="loss", **kwargs):
+    def __init__(self, kind="cross_entropy_dice", maps=OutputMaps(), name="loss", **kwargs):  # noqa: B008
         super().__init__(name=name, dtype="float32", **kwargs)
         if kind not in ("cross_entropy", "dice", "cross_entropy_dice", "focal"):
             raise ValueError(f"loss is {kind!r}; choose cross_entropy, dice, cross_entropy_dice or focal.")
-        self.kind = kind
+        self.kind, self.maps = kind, maps if isinstance(maps, OutputMaps) else OutputMaps(**maps)
 
     def call(self, y_true, y_pred):
-        if y_pred.shape[-1] == 2:
-            depth_error = ops.abs(ops.cast(y_true[..., 1], "float32") - y_pred[..., 1])
-            return self.call(y_true, y_pred[..., :1]) + DISTANCE_WEIGHT * depth_error
-        truth = one_hot(y_true, y_pred.shape[-1])
+        shares = all_classes(y_pred, self.maps)
+        truth = ops.one_hot(ops.cast(y_true[..., 0], "int32"), self.maps.network_classes, dtype="float32")
+        loss = self._of_classes(truth, shares)
+        if self.maps.distance:
+            error = ops.abs(ops.cast(y_true[..., 1], "float32") - y_pred[..., self.maps.class_count])
+            loss = loss + DISTANCE_WEIGHT * error
+        return loss
+
+    def _of_classes(self, truth, shares):
+        """(N, H, W, classes) twice -> (N, H, W)"""
         if self.kind == "focal":
-            right = ops.sum(truth * with_background(y_pred), axis=-1)  # (N, H, W, K) -> (N, H, W)
-            return ops.square(1 - right) * _cross_entropy(truth, y_pred)
-        pixels = _cross_entropy(truth, y_pred) if self.kind != "dice" else ops.zeros_like(truth[..., 0])
-        return pixels if self.kind == "cross_entropy" else pixels + _dice_loss(truth, y_pred)
+            right = ops.sum(truth * shares, axis=-1)
+            return ops.square(1 - right) * self._cross_entropy(truth, shares)
+        pixels = self._cross_entropy(truth, shares) if self.kind != "dice" else ops.zeros_like(truth[..., 0])
+        return pixels if self.kind == "cross_entropy" else pixels + _dice_loss(truth, shares)
+
+    def _cross_entropy(self, truth, shares):
+        if self.maps.single:
+            return ops.binary_crossentropy(truth[..., 1:], shares[..., 1:])[..., 0]
+        return ops.categorical_crossentropy(truth, shares)
 
     def get_config(self):
-        return {**super().get_config(), "kind": self.kind}
+        return {**super().get_config(), "kind": self.kind, "maps": self.maps.to_json()}
 
 
 class Overlap(keras.metrics.Metric):
-    """Dice or IoU of the foreground, exact over an epoch: pixels are counted, and the ratio is taken at the end.
+    """Dice or IoU of the objects, exact over an epoch: pixels are counted, and the ratio is taken at the end.
 
-    With more than two classes, the mean over the classes above 0, or with ``merged`` all of them as one. Pixels of
-    sample weight 0 do not count. The counts stay exact up to 2**51 pixels: a float32 would lose single pixels from 2**24
-    on.
+    With several classes of objects it is the mean over these classes. A border class counts as object. Pixels of sample
+    weight 0 do not count. The counts stay exact up to 2**51 pixels; a float32 would lose single pixels from 2**24 on.
     """
 
     BASE = 2**20
 
-    def __init__(self, kind="dice", maps=1, merged=False, name=None, **kwargs):
+    def __init__(self, kind="dice", maps=OutputMaps(), name=None, **kwargs):  # noqa: B008
         super().__init__(name=name or kind, **kwargs)
-        self.kind, self.maps, self.merged = kind, maps, merged
-        # Rows: pixels that are true and predicted, true, predicted. Columns: classes. Counts: high * BASE + low.
-        shape = (3, 1 if merged else max(1, maps - 1))
+        self.kind, self.maps = kind, maps
+        # Rows: pixels that are true and predicted, true, predicted. Columns: classes of objects. Counts: high * BASE + low.
+        shape = (3, 1 if maps.border or maps.single else maps.classes - 1)
         self.low = self.add_variable(shape, "zeros", dtype="int32", name="low")
         self.high = self.add_variable(shape, "zeros", dtype="int32", name="high")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        y_pred = y_pred[..., :1] if y_pred.shape[-1] == 2 else y_pred
-        if self.merged:
-            truth, predicted = y_true > 0, with_background(y_pred)[..., :1] < 0.5
-        else:
-            truth = one_hot(y_true, self.maps)[..., 1:] > 0.5
-            decided = y_pred if self.maps == 1 else ops.one_hot(ops.argmax(y_pred, axis=-1), self.maps)[..., 1:]
-            predicted = decided > 0.5
+        truth, predicted = self._decide(y_true[..., :1], all_classes(y_pred, self.maps))
         if sample_weight is not None:
             counted = ops.expand_dims(ops.reshape(sample_weight, ops.shape(truth)[:-1]) > 0, -1)
             truth, predicted = ops.logical_and(truth, counted), ops.logical_and(predicted, counted)
@@ -205,6 +215,14 @@ class Overlap(keras.metrics.Metric):
         self.high.assign_add(low // self.BASE)
         self.low.assign(low % self.BASE)
 
+    def _decide(self, numbers, shares):
+        """Where each class of objects is true and predicted: two of bool (N, H, W, classes of objects)."""
+        if self.maps.border or self.maps.single:
+            return numbers > 0, shares[..., :1] < 0.5
+        count = self.maps.classes
+        truth = ops.one_hot(ops.cast(numbers[..., 0], "int32"), count)
+        return truth[..., 1:] > 0.5, ops.one_hot(ops.argmax(shares, axis=-1), count)[..., 1:] > 0.5
+
     def result(self):
         both, true, predicted = ops.unstack(ops.cast(self.high, "float32") * self.BASE + ops.cast(self.low, "float32"))
         dice = self.kind == "dice"
@@ -212,27 +230,16 @@ class Overlap(keras.metrics.Metric):
         return ops.mean(ops.where(whole > 0, part / ops.maximum(whole, 1), 1.0))
 
 
-def one_hot(y_true, maps):
-    """Class numbers (N, H, W, 1) as float32 shares of every class, background first: (N, H, W, 2 or maps)."""
-    return ops.one_hot(ops.cast(y_true[..., 0], "int32"), max(2, maps), dtype="float32")
+def all_classes(y_pred, maps):
+    """Probabilities of all classes, background first, without the distance map: (N, H, W, maps) -> (N, H, W, classes)."""
+    shares = y_pred[..., : maps.class_count]
+    return ops.concatenate([1 - shares, shares], axis=-1) if maps.single else shares
 
 
-def with_background(y_pred):
-    """Probabilities of every class, background first: a single map gets its complement beside it."""
-    return ops.concatenate([1 - y_pred, y_pred], axis=-1) if y_pred.shape[-1] == 1 else y_pred
-
-
-def _cross_entropy(truth, y_pred):
-    """(N, H, W, K), (N, H, W, maps) -> (N, H, W)"""
-    if y_pred.shape[-1] == 1:
-        return ops.binary_crossentropy(truth[..., 1:], y_pred)[..., 0]
-    return ops.categorical_crossentropy(truth, y_pred)
-
-
-def _dice_loss(truth, y_pred, smooth=1.0):
+def _dice_loss(truth, shares, smooth=1.0):
     """One minus the soft Dice of the classes above 0, a value per image (Milletari et al. 2016): (N, 1, 1)."""
-    truth, share = truth[..., 1:], with_background(y_pred)[..., 1:]
-    both = ops.sum(truth * share, axis=(1, 2))  # (N, H, W, K) -> (N, K)
-    total = ops.sum(truth + share, axis=(1, 2))
+    truth, shares = truth[..., 1:], shares[..., 1:]
+    both = ops.sum(truth * shares, axis=(1, 2))  # (N, H, W, K) -> (N, K)
+    total = ops.sum(truth + shares, axis=(1, 2))
     dice = (2 * both + smooth) / (total + smooth)
     return ops.reshape(1 - ops.mean(dice, axis=-1), (-1, 1, 1))

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -33,6 +32,7 @@ from experiment import run_folder
 from metrics import count_pixels, pixel_scores, to_mask
 from results.collect import markdown
 from system.files import read_json, write_text
+from system.progress import progress
 
 GOALS = (0.602, 0.85, 0.90)  # the first one is published
 
@@ -76,7 +76,7 @@ def score(run, epochs):
     config = config.replace(tta=1)
     set_precision(config.precision, [])
     model = training.compiled_unet(config)
-    for path in tqdm(sorted(epochs.glob("epoch-*.npz")), desc="Scoring epochs", disable=None):
+    for path in progress(sorted(epochs.glob("epoch-*.npz")), "Scoring epochs", "epoch"):
         with np.load(path, allow_pickle=False) as weights:
             model.set_weights([weights[name] for name in weights.files[: len(model.weights)]])
         found = prediction.predict_samples(model, samples, originals, config)

@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -23,6 +22,7 @@ from results.collect import markdown
 from scores.matching import detection_table
 from segmentation import inverted, open_network, segment
 from system.files import read_json
+from system.progress import progress
 
 
 def main():
@@ -45,7 +45,7 @@ def main():
 
 def scores(samples, network, diameter):
     """Mean Dice and mean average precisions of samples, as a dictionary."""
-    found = [segment(sample.image, network, diameter=diameter) for sample in tqdm(samples)]
+    found = [segment(sample.image, network, diameter=diameter) for sample in progress(samples, "Segmenting", "image")]
     dice = [pixel_scores(count_pixels(s.mask, f.mask))["dice"] for s, f in zip(samples, found, strict=True)]
     table = detection_table(samples, [f.objects for f in found])
     return {"mean Dice": np.mean(dice), "mean AP 0.5 to 0.95": table["map"].mean(), "AP 0.5": table["ap50"].mean()}

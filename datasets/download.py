@@ -1,12 +1,12 @@
-"""Fetch the public images of a recipe and put them where it reads them.
+"""Download the public images of a recipe into the folder where the recipe looks for them.
 
-python datasets/download.py dsb                       nuclei: one zip file, read as it is
+python datasets/download.py dsb                       nuclei: one zip file, which is not unpacked
 python datasets/download.py bbbc005                   particles: masks and images (1.8 GB), unpacked
 python datasets/download.py cells                     sequences of the Cell Tracking Challenge, unpacked
 python datasets/download.py cells --url http://...    the same files from a mirror
-python datasets/download.py tomography                not public, as isbi: says whom to ask
+python datasets/download.py tomography                not public, like isbi: prints whom to ask
 
-After an interruption the same command goes on where it stopped. What is there already is neither fetched nor changed.
+After an interruption, the same command continues. Files that are there already are neither downloaded again nor changed.
 """
 
 import argparse
@@ -21,26 +21,26 @@ from typing import NamedTuple
 
 import pooch
 import requests
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from system.files import read_json, write_json
+from system.progress import progress
 
 HERE = Path(__file__).parent
 BROAD = "https://data.broadinstitute.org/bbbc"
 TRACKING = "https://data.celltrackingchallenge.net/training-datasets"
-WORK = ".download"  # a folder beside the images, for what is not finished; deleted at the end
+WORK = ".download"  # folder beside the images for unfinished files; deleted at the end
 CHECKSUMS = "checksums.json"
-CHUNK = 1 << 16  # bytes; what is lost at most when the connection breaks
-TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
+CHUNK = 1 << 16  # bytes; at most so many are lost when the connection breaks
+TIMEOUT = (15, 60)  # seconds to connect, and between two chunks
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError)
 
-pooch.get_logger().setLevel("WARNING")  # it would print where its own temporary files are
+pooch.get_logger().setLevel("WARNING")  # it would print the path of its temporary files
 
 
 class Archive(NamedTuple):
-    """A published zip file; ``sha256``: None where no checksum of it is known; ``unpack``: False if read as it is."""
+    """A published zip file; ``sha256``: None if no checksum is known; ``unpack``: False if the recipe reads the zip file."""
 
     name: str
     address: str
@@ -48,7 +48,7 @@ class Archive(NamedTuple):
     unpack: bool = True
 
 
-# Neither publisher names checksums; these were computed by others after a download:
+# The publishers give no checksums. Others computed these after a download:
 # stage1_train.zip: github.com/fsantibanezleal/CAOS_FrothSeg, data/derived/real-adjacent-dataset-manifest.json
 # Cell Tracking Challenge: github.com/constantinpape/torch-em, torch_em/data/datasets/light_microscopy/ctc.py
 ARCHIVES = {
@@ -60,7 +60,7 @@ ARCHIVES = {
             unpack=False,
         ),
     ),
-    # The masks come first: images without masks would be trained on as if there were none.
+    # The masks come first: after an interruption, images without masks would look like a complete data set.
     "bbbc005": (
         Archive("BBBC005_v1_ground_truth.zip", f"{BROAD}/BBBC005", None),
         Archive("BBBC005_v1_images.zip", f"{BROAD}/BBBC005", None),
@@ -71,29 +71,29 @@ ARCHIVES = {
     ),
 }
 NOT_PUBLIC = {
-    "tomography": "these soft X-ray tomograms are private; ask the authors of the soft X-ray tomography work for them and "
-    "put the slices into {folder}/inp/<sample>_image_<slice>.tiff and their masks, with the same names, into "
-    "{folder}/out/. The recipe also reads sequences of the Cell Tracking Challenge as samples, and without any "
-    "data it makes simulated images.",
-    "isbi": "the images of ISBI 2012 are given to those who register at "
+    "tomography": "these soft X-ray tomograms are private; ask the authors of the publication for them. "
+    "Save the slices as {folder}/inp/<sample>_image_<slice>.tiff and their masks, with the same names, in "
+    "{folder}/out/. The recipe also reads sequences of the Cell Tracking Challenge as samples. Without data, it uses "
+    "simulated images.",
+    "isbi": "to get the images of ISBI 2012, register at "
     "https://imagej.net/events/isbi-2012-segmentation-challenge; put train-volume.tif, train-labels.tif and "
     "test-volume.tif into {folder}/.",
 }
 
 
 def main(arguments=None):
-    """Fetch what the command line asks for; whatever goes wrong ends the program with one sentence."""
+    """Download what the command line asks for. An error ends the program with one sentence."""
     parser = argparse.ArgumentParser(
-        description="Fetch the public images of a recipe; after an interruption the same command goes on.",
+        description="Download the public images of a recipe. After an interruption, the same command continues.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "recipe",
         choices=[*ARCHIVES, *NOT_PUBLIC],
         help="dsb: nuclei, DSB 2018; bbbc005: particles, BBBC005 (1.8 GB); cells: two sets of the Cell Tracking Challenge; "
-        "tomography, isbi: not public, says whom to ask",
+        "tomography, isbi: not public, prints whom to ask",
     )
-    parser.add_argument("--folder", type=Path, default=HERE, help="where the data sets are (default: %(default)s)")
+    parser.add_argument("--folder", type=Path, default=HERE, help="folder of the data sets (default: %(default)s)")
     parser.add_argument("--url", metavar="BASE", help="address of a mirror that has the same zip files")
     options = parser.parse_args(arguments)
     folder = options.folder / options.recipe
@@ -105,12 +105,12 @@ def main(arguments=None):
     except (ValueError, OSError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        print("Stopped. The same command continues from here.", file=sys.stderr)
         sys.exit(130)
 
 
 def fetch(archive, folder, address=None):
-    """Put the images of one archive into ``folder``; when they are there already, nothing is fetched."""
+    """Put the images of one archive into ``folder``; download nothing if they are there already."""
     zip_path = folder / archive.name
     images = zip_path.with_suffix("")
     unpacked, found = images.is_dir() and any(images.iterdir()), zip_path.exists()
@@ -129,16 +129,16 @@ def fetch(archive, folder, address=None):
     shutil.rmtree(folder / WORK, ignore_errors=True)
     if archive.unpack and not found:
         zip_path.unlink()
-    kept = f" ({zip_path.name}, which was there, is no longer needed)" if archive.unpack and found else ""
+    kept = f" ({zip_path.name} is no longer needed; you may delete it)" if archive.unpack and found else ""
     print(f"{images if archive.unpack else zip_path}: complete{kept}")
 
 
 def download(archive, folder, address=None):
-    """Fetch one zip file into ``folder``, whole and checked or not at all; until then its name ends in ``.part``.
+    """Download one zip file into ``folder`` and check it; until then its name ends in ``.part``.
 
-    ``address``: the mirror, None for the publisher. Without a known checksum the CRCs inside the zip file are tested and
-    its SHA-256 is recorded for the next time. Raises OSError with the URL when the network fails, ValueError when what
-    came is not what was published.
+    ``address``: the mirror, None for the publisher. Without a known checksum, test the CRCs inside the zip file and record
+    its SHA-256 for the next download. Raises OSError that names the URL if the network fails, and ValueError if the file
+    differs from the published one.
     """
     url = f"{(address or archive.address).rstrip('/')}/{archive.name}"
     path, part, checksums = (folder / name for name in (archive.name, f"{archive.name}.part", CHECKSUMS))
@@ -149,32 +149,34 @@ def download(archive, folder, address=None):
         complete = pooch.retrieve(url, known, archive.name, folder / WORK, downloader=downloader)
     except requests.RequestException as error:
         held = part.stat().st_size if part.exists() else 0
-        goes_on = f": it goes on after the {held:,} bytes that {part} holds" if held else ""
+        continues = f": it continues after the {held:,} bytes in {part}" if held else ""
         raise OSError(
-            f"{url}: {_reason(error)}; check the network, or the address (--url takes another), and give the same command "
-            f"again{goes_on}."
+            f"{url}: {_reason(error)}; check the network and the address (--url sets another one), then give the same "
+            f"command again{continues}."
         ) from error
     except OSError as error:
-        raise OSError(f"{part}: could not be written ({error}); give the same command again to go on.") from error
+        raise OSError(
+            f"{part}: could not be written ({error}); check the folder and the free space, then repeat the command."
+        ) from error
     except ValueError as error:
         source = Path(__file__).name if archive.sha256 else checksums
-        raise ValueError(f"{url}: {error} Give the same command again; the known hash stands in {source}.") from error
+        raise ValueError(f"{url}: {error} Give the same command again; {source} holds the known hash.") from error
     if not known:
         check_crcs(complete, url)
     os.replace(complete, path)
     if not known:
         write_json(checksums, {**recorded, archive.name: pooch.file_hash(path)})
         print(
-            f"{path}: no checksum of it is published, so only the CRCs inside it were tested. Its SHA-256 is now in "
-            f"{checksums}; a later download must agree with it."
+            f"{path}: no checksum is published, so only the CRCs inside the file were tested. Its SHA-256 is now in "
+            f"{checksums}; a later download must have the same."
         )
 
 
 def continue_download(url, output, _pooch, part):
-    """Downloader for pooch: fetch what ``part`` does not hold yet; with the last byte it becomes ``output``.
+    """Download the bytes that ``part`` does not hold yet, then rename it to ``output``: a downloader for pooch.
 
-    A server that knows no ranges sends everything, and ``part`` begins anew. Raises ``requests.RequestException`` when
-    the connection breaks; ``part`` then keeps what came.
+    If the server does not support ranges, download the whole file again. Raises ``requests.RequestException`` if the
+    connection breaks; ``part`` then keeps all bytes that were received.
     """
     held = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={held}-"} if held else {})
@@ -182,7 +184,7 @@ def continue_download(url, output, _pooch, part):
         if held and answer.status_code == requests.codes.requested_range_not_satisfiable:
             size = answer.headers.get("Content-Range", "").rpartition("/")[2]
             if size not in (str(held), ""):
-                part.unlink()  # more than the whole file: it began as another one
+                part.unlink()  # longer than the file: it is the beginning of another one
                 return continue_download(url, output, _pooch, part)
             return os.replace(part, output)
         answer.raise_for_status()
@@ -191,7 +193,7 @@ def continue_download(url, output, _pooch, part):
         total = start + int(rest) if rest else None
         with (
             open(part, "ab" if start else "wb") as file,
-            tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=Path(url).name) as bar,
+            progress(description=Path(url).name, unit="B", total=total, initial=start) as bar,
         ):
             for chunk in answer.iter_content(CHUNK):
                 file.write(chunk)
@@ -202,20 +204,20 @@ def continue_download(url, output, _pooch, part):
 
 
 def check_crcs(path, url):
-    """Raise ValueError that names the address when a zip file is none or a CRC inside it is wrong."""
+    """Raise ValueError that names the address if a file is no zip file or a CRC inside it is wrong."""
     try:
         with zipfile.ZipFile(path) as file:
             member = file.testzip()
     except DAMAGED as error:
-        raise ValueError(f"{url}: what came is no zip file or damaged ({error}); give the same command again.") from error
+        raise ValueError(f"{url}: the file is no zip file, or it is damaged ({error}); give the same command again.") from error
     if member:
-        raise ValueError(f"{url}: {member} in the zip file that came is damaged; give the same command again.")
+        raise ValueError(f"{url}: {member} in the zip file is damaged; give the same command again.")
 
 
 def unpack(zip_path, images):
-    """Unpack the folder of images in a zip file as ``images``, whole or not at all.
+    """Unpack the folder of images in a zip file as ``images``, completely or not at all.
 
-    Raises ValueError that names zip file and member when a member points outside the folder or is damaged.
+    Raises ValueError that names the zip file and the member if a member points outside the folder or is damaged.
     """
     work = zip_path.parent / WORK / "unpacked"
     shutil.rmtree(work, ignore_errors=True)
@@ -224,19 +226,19 @@ def unpack(zip_path, images):
             for name in file.namelist():
                 if _points_outside(name):
                     raise ValueError(f"{zip_path}: {name} would be written outside {images}; do not trust this file.")
-            for name in tqdm(file.namelist(), unit=" files", desc=f"{zip_path.name}, unpacking"):
+            for name in progress(file.namelist(), f"Unpacking {zip_path.name}", "file"):
                 file.extract(name, work)
     except DAMAGED as error:
-        raise ValueError(f"{zip_path}: damaged ({error}); remove it and give the same command again.") from error
+        raise ValueError(f"{zip_path}: is damaged ({error}); delete it and give the same command again.") from error
     except OSError as error:
         raise OSError(f"{images}: could not be unpacked ({error}); give the same command again.") from error
     if images.is_dir():
-        images.rmdir()  # it is empty; not everywhere can it be renamed over
+        images.rmdir()  # empty; not every system can rename a folder over it
     os.replace(_folder_of_images(work, zip_path), images)
 
 
 def _folder_of_images(unpacked, zip_path):
-    """The folder with the zip file's name, or else the only one: the masks of BBBC005 are also known by another name."""
+    """Return the folder with the zip file's name, else the only one: the masks of BBBC005 also have another name."""
     names = sorted(path.name for path in unpacked.glob("*") if path.name != "__MACOSX")
     name = zip_path.stem if zip_path.stem in names else names[0] if len(names) == 1 else None
     if name is None or not (unpacked / name).is_dir():

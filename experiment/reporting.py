@@ -1,77 +1,95 @@
-"""What a run leaves behind for people: predictions, scores, the model card, figures, and the closing lines."""
+"""What a run leaves for people: predictions, scores, the model card, figures, and the lines at the end."""
+
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
+import pandas as pd
 import tifffile
 
 import augment
 import figures
-from data import evenly, normalise, target
+from config import Config
+from data import Predictions, RecipeResult, Split, evenly, normalise
+from experiment import plots
 from experiment.run_folder import save_figure
 from explore import figures_eda
-from metrics import best_epoch, foreground, score_table, stratum_table, summarise
+from metrics import best_epoch, score_table
+from recipe import Recipe
+from scores.intervals import class_table, stratum_table, summarise
 from system.files import write_json, write_text, written_whole
+from system.names import short_names
 from unet import reach
 
 OF_EVERY_RUN = ("threshold", "validation_dice", "pixel_size")  # numbers among the scores that no recipe has for itself
 
 
-def write_predictions(folder, samples, probabilities, masks, classes=2):
+def write_predictions(folder: Path, predictions: Predictions) -> None:
     """Write <name>_mask.png and <name>_probability.png (0 to 255 for 0 to 1) of every image.
 
     Masks are 0/255 for two classes and class numbers for more; the probability is that of any foreground.
     """
-    for sample, probability, mask in zip(samples, probabilities, masks, strict=True):
-        shown = (foreground(probability) * 255).round().astype(np.uint8)
-        pictures = {"mask": mask * 255 if classes == 2 else mask, "probability": shown}
+    maps = predictions.maps
+    for sample, probability, mask in zip(*predictions[:3], strict=True):
+        shown = (maps.foreground(probability) * 255).round().astype(np.uint8)
+        pictures = {"mask": mask * 255 if maps.classes == 2 else mask, "probability": shown}
         for kind, picture in pictures.items():
             with written_whole(folder / f"{sample.name}_{kind}.png") as temporary:
                 iio.imwrite(temporary, picture)
 
 
-def score(samples, masks, config, data, fitted, kind="cluster", strata=None):
-    """Score the test set: (DataFrame with one row per image, summary as scores.json holds it, with every stratum).
+def score(
+    predictions: Predictions, config: Config, facts: dict, fitted: dict, recipe: Recipe, strata: dict
+) -> tuple[pd.DataFrame, dict]:
+    """Score the test set: (one row per image, summary as scores.json holds it, with every stratum and every class).
 
-    ``data``: what the images are; ``fitted``: what the validation set decided, kept beside the scores; ``kind``: what a
-    stratum is; ``strata``: {stratum: its name} where it has one.
+    ``fitted``: what the validation set decided, kept beside the scores. ``strata``: {number: name} where strata have names.
     """
-    table = score_table(samples, masks, config.classes)
-    table["stratum"] = table["stratum"].map(lambda stratum: (strata or {}).get(stratum, stratum))
-    rows = stratum_table(table, kind).to_dict("records")
-    return table, {**data, **fitted, **summarise(table), f"{kind}s": rows}
+    table = with_names(score_table(predictions.samples, predictions.masks, config.classes), strata)
+    summary = {**facts, **fitted, **summarise(table)}
+    summary[f"{recipe.stratum}s"] = stratum_table(table, recipe.stratum).to_dict("records")
+    if config.classes > 2:
+        summary["classes"] = class_table(table, config.classes).to_dict("records")
+    return table, summary
 
 
-def write_scores(folder, table, summary):
+def with_names(table: pd.DataFrame, strata: dict) -> pd.DataFrame:
+    """A copy of a table with names instead of numbers in its column "stratum", if it has one."""
+    if "stratum" not in table:
+        return table
+    return table.assign(stratum=table["stratum"].map(lambda stratum: strata.get(stratum, stratum)))
+
+
+def write_scores(folder: Path, table: pd.DataFrame, summary: dict) -> None:
     """Write scores.csv (one row per image) and scores.json (summary)."""
     write_text(folder / "scores.csv", table.to_csv(index=False))
     write_json(folder / "scores.json", summary)
 
 
-def write_measured(folder, measured):
-    """Write what a recipe measured: <table>.csv, figures/<figure>.png and <name>.tif."""
-    for name, table in measured.tables.items():
-        write_text(folder / f"{name}.csv", table.to_csv(index=False))
-    for name, figure in measured.figures.items():
+def write_result(folder: Path, result: RecipeResult, strata: dict) -> None:
+    """Write what a recipe measured: <table>.csv, figures/<figure>.png and <name>.tif; ``strata`` as in ``score``."""
+    for name, table in result.tables.items():
+        write_text(folder / f"{name}.csv", with_names(table, strata).to_csv(index=False))
+    for name, figure in result.figures.items():
         save_figure(figure, folder / "figures" / f"{name}.png")
-    for name, array in measured.tiffs.items():
+    for name, array in result.tiffs.items():
         with written_whole(folder / f"{name}.tif") as temporary:
-            tifffile.imwrite(temporary, array, imagej=True)
+            tifffile.imwrite(temporary, array, imagej=array.dtype != np.uint32)  # ImageJ has no whole numbers of 32 bits
 
 
-def write_model_card(folder, config, data, summary, history, precision):
-    """Write model.json: what someone must know who uses model.keras."""
+def write_model_card(folder: Path, config: Config, facts: dict, summary: dict, history: pd.DataFrame, precision: str) -> None:
+    """Write model.json: everything that a user of model.keras must know, also one without this program."""
     card = {
-        "axes": "YXC",
-        "channels": config.channels,
-        "classes": config.classes,
-        "normalisation": {"kind": "percentiles of each whole image to 0 and 1", "low": 1.0, "high": 99.8},
+        "input": describe_input(config),
+        "outputs": config.maps.describe(),
+        "post_processing": describe_post_processing(config),
+        "maps": config.maps.to_json(),
         "image_scale": config.image_scale,
-        "pixel_size_um": data["pixel_size"],
+        "pixel_size_um": facts["pixel_size"],
         "border_px": config.border,
-        "size_multiple": 2**config.depth,
         "halo_px": reach(config.depth, config.upsampling),
         "threshold": summary["threshold"],
-        "training_data": data,
+        "training_data": facts,
         "training": {
             "epochs": len(history),
             "best_epoch": best_epoch(history, config.smoothing),
@@ -84,50 +102,96 @@ def write_model_card(folder, config, data, summary, history, precision):
     write_json(folder / "model.json", card)
 
 
-def write_figures(folder, originals, masks, table, history, title, config, kind="cluster", strata=None):
-    """Draw and write every figure of a run as PNG; ``kind`` and ``strata`` as in ``score``."""
-    names = table["name"].map(_short) + "\nDice " + table["dice"].map("{:.3f}".format)
-    images, truths = [s.image for s in originals.test], [target(s.mask, config.classes) for s in originals.test]
+def describe_input(config: Config) -> dict:
+    """Say for the model card what the network takes."""
+    colour = (
+        "gray; a colour image becomes gray by 0.299 red + 0.587 green + 0.114 blue, or by its brightest channel if all its "
+        "pixels have one tint; alpha is ignored"
+        if config.channels == 1
+        else f"{config.channels} channels; a gray image is repeated"
+    )
+    return {
+        "axes": "batch, y, x, channel",
+        "channels": config.channels,
+        "colour": colour,
+        "normalisation": {
+            "kind": "percentiles of each whole image to 0 and 1",
+            "low": 1.0,
+            "high": 99.8,
+            "formula": "(image - p1) / (p99.8 - p1), float32, not clipped, after the conversion to channels and the scaling",
+        },
+        "scaling": f"height and width times {config.image_scale:g}",
+        "size_multiple": 2**config.depth,
+        "padding": "by reflection at the bottom and the right, to multiples of size_multiple; cut off from the output",
+    }
+
+
+def describe_post_processing(config: Config) -> list[str]:
+    """Say for the model card, step by step, how outputs become probabilities, masks and objects."""
+    maps = config.maps
+    foreground = "map 0" if maps.single else "1 - map 0"
+    mask = f"mask: foreground > threshold; foreground = {foreground}"
+    if maps.classes > 2:
+        mask += f"; the class of a pixel is the largest of maps 1 to {maps.classes - 1}"
+    if maps.border:
+        objects = (
+            f"objects: watershed from markers, connected places of the mask where the sum of maps 1 to {maps.classes - 1} "
+            "is above scores.watershed.marker_threshold"
+        )
+    else:
+        surface = f"map {maps.class_count}, smoothed by 0.7 px" if maps.distance else "the distance to the background in px"
+        objects = f"objects: watershed on {surface}, inside the mask, with the h-maxima for h = scores.watershed.h as markers"
+    dropped = "objects below scores.watershed.minimum_area px or with a mean foreground below minimum_confidence are dropped"
+    classes = ["each object gets the class of most of its pixels"] if maps.classes > 2 else []
+    return [mask, objects, dropped, *classes]
+
+
+def write_figures(
+    folder: Path, recipe: Recipe, config: Config, originals: Split, masks: list, table: pd.DataFrame, history, title: str,
+    strata: dict,
+) -> None:  # fmt: skip
+    """Draw and write the figures of every run as PNG; ``strata`` as in ``score``."""
+    names = short_names(table["name"])
+    names = [f"{name}\nDice {dice:.3f}" for name, dice in zip(names, table["dice"], strict=True)]
+    images, truths = [s.image for s in originals.test], [s.class_map for s in originals.test]
 
     def pick(places):
-        return [[column[i] for i in places] for column in (images, truths, masks, list(names))]
+        return [[column[i] for i in places] for column in (images, truths, masks, names)]
 
     order = table["dice"].to_numpy().argsort(kind="stable")
     middle = len(order) // 2
     ranks = {"worst": order[:4], "median": order[max(0, middle - 2) : middle + 2], "best": order[::-1][:4]}
     spread = evenly(order, 6)
-    everything = [*originals.train, *originals.validation, *originals.test]
+    examples = figures_eda.stratum_examples(
+        [s.image for s in originals],
+        [strata.get(s.stratum, s.stratum) for s in originals],
+        f"{title}: the {said(recipe.stratum)}s, with examples",
+    )
+    best, classes = best_epoch(history, config.smoothing), [f"class {number}" for number in range(1, config.classes)]
     drawn = {
-        "training_curves": figures.training_curves(history, best_epoch(history, config.smoothing), f"{title}: training"),
-        "image_truth_prediction": figures.three_rows(*pick(spread), f"{title}: test set, from the worst to the best Dice"),
-        "overlays": figures.overlays(*pick(spread), f"{title}: test set, from the worst to the best Dice"),
-        f"dice_per_{kind}": figures.dice_per_stratum(table, f"{title}: Dice of every test image", said(kind)),
-        f"{kind}s": figures_eda.stratum_examples(
-            [s.image for s in everything],
-            [(strata or {}).get(s.stratum, s.stratum) for s in everything],
-            f"{title}: the {said(kind)}s, with examples",
-        ),
+        "training_curves": plots.training_curves(history, best, f"{title}: training", config.smoothing),
+        "image_truth_prediction": figures.three_rows(*pick(spread), f"{title}: test set, from the worst to the best Dice", classes),
+        "overlays": figures.overlays(*pick(spread), f"{title}: test set, from the worst to the best Dice", classes),
+        f"{recipe.stratum}s": examples,
     }
+    if table["stratum"].nunique() > 1:
+        kind = said(recipe.stratum)
+        drawn[f"dice_per_{recipe.stratum}"] = plots.dice_per_stratum(table, f"{title}: Dice of every test image", kind)
     first = originals.train[0]
     changed = augment.examples(normalise(first.image, first.limits), first.mask)
-    drawn["augmentations"] = figures_eda.augmentations(changed, f"{title}: what augmentation does")
+    drawn["augmentations"] = figures_eda.augmentations(changed, f"{title}: examples of augmentation")
     for rank, places in ranks.items():
-        drawn[rank] = figures.overlays(*pick(places), f"{title}: the {rank} of the test set")
+        drawn[rank] = figures.overlays(*pick(places), f"{title}: the {rank} of the test set", classes)
     for name, figure in drawn.items():
         save_figure(figure, folder / f"{name}.png")
 
 
-def _short(name):
-    """An image's name as it fits above a picture: the beginning of a hash, else the end."""
-    return name[:8] if len(name) >= 40 else name[-20:]
-
-
-def said(kind):
+def said(kind: str) -> str:
     """The name of a kind of stratum as people write it."""
-    return kind.replace("_", " ")
+    return kind.replace("_", " ").replace("kmeans", "k-means")
 
 
-def describe(summary, title, kind="cluster"):
+def describe(summary: dict, title: str, kind: str) -> str:
     """The scores as a few lines for the terminal."""
     lines = [f"{title}: {summary['images']} images in the test set, threshold {summary['threshold']}"]
     for name in ("dice", "iou", "precision", "recall", "accuracy"):
@@ -141,4 +205,7 @@ def describe(summary, title, kind="cluster"):
     own = [f"{said(k)} {value:.3f}" for k, value in summary.items() if isinstance(value, float) and k not in OF_EVERY_RUN]
     lines += [f"  {'  '.join(own)}"] if own else []
     strata = "  ".join(f"{row[kind]}: {row['dice']:.3f}" for row in summary[f"{kind}s"])
-    return "\n".join([*lines, f"  Dice per {said(kind)}  {strata}"])
+    lines += [f"  Dice per {said(kind)}  {strata}"]
+    for row in summary.get("classes", ()):
+        lines.append(f"  class {row['class']}  mean Dice {row['dice']:.3f}  mean IoU {row['iou']:.3f}")
+    return "\n".join(lines)

@@ -9,9 +9,12 @@ from datetime import datetime
 from pathlib import Path
 
 from config import Config
+from data import Split
 from system.files import claim, is_claimed, read_json, remove_leftovers, write_json, written_whole
+from system.paths import INSTALLED
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "scikit-learn", "opencv-python-headless", "grain")
+PROBABILITIES = "probabilities"  # folder of predictions that is deleted when the run is finished
 FINISHED = {"config.json": "scores.json", "series.json": "summary.csv"}  # what a run, or a series, writes first and last
 
 
@@ -61,26 +64,16 @@ def read_config(folder):
     return Config.from_json(read_json(path)["config"], source=path)
 
 
-def find_data(recipe, given, resumed, datasets):
-    """Where the images are, and whether they are simulated: (path, bool).
-
-    ``--data`` where given, else what the resumed run used, else ``datasets/<recipe>`` where it holds data, else
-    simulated images, made under ``datasets/simulated``.
-    """
-    if resumed:
-        source = Path(read_json(resumed / "config.json")["source"])
-    elif given.get("data"):
-        source = Path(given["data"])
-    else:
-        source = recipe.find(datasets / recipe.CONFIG.recipe) or recipe.simulate(datasets / "simulated" / recipe.CONFIG.recipe)
-    source = Path(os.path.abspath(source))  # "." has no name to put into titles; a link keeps its own
-    return source, (source / "simulated.json").exists()
-
-
-def continue_run(folder, split):
-    """Check that a run's split is still what its data gives, tidy up, and return its folder; ValueError if it is not."""
-    if read_json(folder / "split.json") != split.to_json():
-        raise ValueError(f"{folder / 'split.json'}: the images changed since this run began; start a new run instead.")
+def continue_run(folder: Path, split: Split) -> Path:
+    """Check that the images and their roles are those of the run, tidy up, and return its folder; else ValueError."""
+    before, now = read_json(folder / "split.json"), split.to_json()
+    if before != now:
+        names = [(role, name) for role in now for name in {**before.get(role, {}), **now[role]}]
+        changed = [name for role, name in names if before.get(role, {}).get(name) != now[role].get(name)]
+        raise ValueError(
+            f"{folder / 'split.json'}: the images changed since this run began, for example {changed[0]} (its pixels, labels "
+            "or role). Put them back, or start a new run."
+        )
     claim(folder)
     remove_leftovers(folder)
     return folder
@@ -124,17 +117,22 @@ def to_resume(folder):
     return folder.parent if is_series(folder.parent) else folder
 
 
-def save_model(model, path):
-    """Save a network that ``keras.saving.load_model`` opens in safe mode, with no custom objects."""
-    import keras
+def save_model(model, path: Path) -> None:
+    """Save a network that ``keras.saving.load_model`` opens in safe mode, with no custom objects.
 
-    plain = keras.Model(model.inputs, model.outputs, name=model.name)  # the same layers, without loss and optimiser
+    The same layers without loss and optimiser, computing in float32: the precision of the machine that trained the network
+    would be slow, or unknown, on others.
+    """
+    from devices import in_precision
+
     with written_whole(path) as temporary:
-        plain.save(temporary)
+        in_precision(model, "float32").save(temporary)
 
 
 def _revision():
-    """The git commit of this code, "+" where files differ from it, None without git."""
+    """The git commit of this code, "+" if files differ from it; the version if it is installed; None without git."""
+    if INSTALLED:  # git would answer for the user's repository
+        return _version("microscopy-unet")
     try:
         where = {"cwd": Path(__file__).parents[1], "capture_output": True, "text": True, "check": True}
         commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **where).stdout.strip()

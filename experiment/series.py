@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-import figures
 from config import flag
+from experiment import plots
 from experiment.run_folder import make_folder, save_figure
 from system.files import read_json, write_json, write_text
+from system.names import readable
 
 PLAN = "series.json"
 
@@ -59,7 +60,7 @@ def write_results(folder, values, main_scores, title):
     write_text(folder / "spread.csv", over_all.to_csv(index=False))
     shown = {name: table[["run", name]] for name in main_scores if name in table}
     label = ", ".join(varied)
-    figure = figures.series(summary, shown, label, f"{title}: a run per value of {label.replace('_', ' ')}")
+    figure = plots.series(summary, shown, label, f"{title}: {', '.join(map(readable, varied))}")
     save_figure(figure, folder / "figures" / "series.png")
     write_text(folder / "summary.csv", summary.to_csv(index=False))  # last: a series with a summary is finished
     return summary, over_all

@@ -1,27 +1,32 @@
 """Which images leak into each other: crops of one photograph, near-duplicates.
 
 Two images of one size are neighbouring crops when the last column of one continues in the first column of the other
-(or the rows do). What counts as continuing was chosen by looking at the pairs of stage1_train: a true seam
-is no rougher than the step between two neighbouring columns inside the images.
+(or the rows do). The limits were chosen by looking at the pairs of stage1_train: a true seam is no rougher than the step
+between two neighbouring columns inside the images.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from data import evenly
 
-LEAST_CORRELATION = 0.5  # of the two borders; below, nothing is said about them
+LEAST_CORRELATION = 0.5  # of the two borders; below, they say nothing
 SMOOTH_SEAM = 1.5  # a seam up to this many times as rough as the images' own steps is a true one ...
 ROUGH_SEAM = 2.0  # ... and up to this many (uneven light) if no other border comes near in correlation
 CLEAR_LEAD = 0.15
 DUPLICATE = 0.9  # correlation of two thumbnails
+THUMBNAIL = (48, 48)  # px
+AT_ONCE = 1024  # images that are compared with all others together
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Match:
     """Two images (indices) that leak: ``kind`` is "right", "below" (of the first) or "duplicate"."""
 
@@ -32,75 +37,124 @@ class Match:
     seam: float  # roughness of the seam over that of the images beside it; 0 for duplicates
 
 
-def leak_groups(images):
-    """Group number of every image, int array (images,), and the matches that made the groups.
+class _Sketch(NamedTuple):
+    """All that is kept of an image, float32: a thumbnail, and its first two and last two columns (4, H) and rows (4, W)."""
 
-    ``images``: arrays (H, W, C). An image without a match is a group of its own.
+    shape: tuple[int, int]
+    thumbnail: NDArray
+    columns: NDArray
+    rows: NDArray
+
+
+def leak_groups(images: Iterable[NDArray]) -> tuple[NDArray[np.int32], list[Match]]:
+    """Return the group number of every image (images,), and the matches that made the groups.
+
+    ``images``: arrays (H, W, C), looked at one by one. An image without a match is a group of its own.
     """
-    gray = [image.mean(axis=2, dtype=np.float32) for image in images]
-    matches = find_matches(gray)
+    sketches = [_sketch(image) for image in images]
+    matches = _find(sketches)
     pairs = np.array([(match.first, match.second) for match in matches], int).reshape(-1, 2)
-    graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(gray), len(gray)))
+    graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(sketches), len(sketches)))
     return connected_components(graph, directed=False)[1], matches
 
 
-def examples(matches, count=2):
-    """At most ``count`` matches of every kind, from the highest correlation to the lowest: list."""
+def examples(matches: Sequence[Match], count: int = 2) -> list[Match]:
+    """Return at most ``count`` matches of every kind, from the highest correlation to the lowest."""
     kinds = [[match for match in matches if match.kind == kind] for kind in ("right", "below", "duplicate")]
     return [match for members in kinds for match in evenly(sorted(members, key=lambda match: -match.correlation), count)]
 
 
-def find_matches(gray):
-    """All pairs of gray images (H, W), float32, that are neighbouring crops or near-duplicates: list of Match."""
+def find_matches(images: Iterable[NDArray]) -> list[Match]:
+    """Return all pairs of images (H, W) or (H, W, C) that are neighbouring crops or near-duplicates."""
+    return _find([_sketch(image) for image in images])
+
+
+def _sketch(image):
+    gray = image.mean(axis=2, dtype=np.float32) if image.ndim == 3 else image.astype(np.float32, copy=False)
+    height, width = gray.shape
+    rows, columns = ([0, min(1, side - 1), max(0, side - 2), side - 1] for side in (height, width))
+    thumbnail = cv2.resize(gray, THUMBNAIL, interpolation=cv2.INTER_AREA).ravel()
+    return _Sketch(gray.shape, thumbnail, gray[:, columns].T.copy(), gray[rows])
+
+
+def _find(sketches):
     by_shape = {}
-    for index, image in enumerate(gray):
-        by_shape.setdefault(image.shape, []).append(index)
+    for index, sketch in enumerate(sketches):
+        by_shape.setdefault(sketch.shape, []).append(index)
     found = []
     for members in by_shape.values():
-        found += _duplicates(members, [gray[i] for i in members])
-        found += _neighbours(members, [gray[i] for i in members], "right")
-        found += _neighbours(members, [gray[i].T for i in members], "below")
+        found += _duplicates(members, [sketches[i].thumbnail for i in members])
+        found += _neighbours(members, [sketches[i].columns for i in members], "right")
+        found += _neighbours(members, [sketches[i].rows for i in members], "below")
     return found
 
 
-def _duplicates(members, images):
-    thumbnails = np.stack([cv2.resize(image, (48, 48), interpolation=cv2.INTER_AREA).ravel() for image in images])
-    correlation = _correlate(thumbnails, thumbnails)
-    pairs = np.argwhere(np.triu(correlation, 1) > DUPLICATE)
-    return [Match(members[i], members[j], "duplicate", float(correlation[i, j]), 0.0) for i, j in pairs]
-
-
-def _neighbours(members, images, kind):
-    """Pairs (i, j) whose borders are each other's best match and whose seam is smooth; crops run along columns."""
-    if len(members) < 2:
-        return []
-    correlation = _correlate(np.stack([image[:, -1] for image in images]), np.stack([image[:, 0] for image in images]))
-    np.fill_diagonal(correlation, -1)
+def _duplicates(members, thumbnails):
     matches = []
-    for i, j in enumerate(correlation.argmax(axis=1)):
-        best = correlation[i, j]
-        if best < LEAST_CORRELATION or correlation[:, j].argmax() != i:
-            continue
-        lead = best - max(np.delete(correlation[i], j).max(), np.delete(correlation[:, j], i).max())
-        seam = _roughness(images[i], images[j])
-        if seam < SMOOTH_SEAM or (seam < ROUGH_SEAM and lead > CLEAR_LEAD):
-            matches.append(Match(members[i], members[j], kind, float(best), seam))
+    for start, correlation in _correlations(thumbnails, thumbnails):
+        pairs = np.argwhere(np.triu(correlation, start + 1) > DUPLICATE)
+        matches += [Match(members[start + i], members[j], "duplicate", float(correlation[i, j]), 0.0) for i, j in pairs]
     return matches
 
 
-def _correlate(first, second):
-    """Pearson correlation of every row of one array with every row of another; constant rows correlate with none."""
+def _neighbours(members, borders, kind):
+    """Return pairs (i, j) whose borders are each other's best match and whose seam is smooth.
+
+    ``borders``: first, second, last but one and last line of each image, (4, length).
+    """
+    count = len(members)
+    if count < 2:
+        return []
+    right, left = np.empty(count, int), np.empty(count, int)  # the best match of each image on its right, on its left
+    best, next_right = np.empty(count), np.empty(count)
+    best_left, next_left = np.full(count, -np.inf), np.full(count, -np.inf)
+    for start, correlation in _correlations([lines[3] for lines in borders], [lines[0] for lines in borders]):
+        part = np.arange(start, start + len(correlation))
+        correlation[part - start, part] = -1  # no image continues in itself
+        right[part] = correlation.argmax(axis=1)
+        best[part], next_right[part] = _two_highest(correlation.T)
+        here, (highest, second) = correlation.argmax(axis=0), _two_highest(correlation)
+        next_left = np.maximum(np.minimum(highest, best_left), np.maximum(second, next_left))
+        left = np.where(highest > best_left, start + here, left)
+        best_left = np.maximum(highest, best_left)
+    matches = []
+    for i, j in enumerate(right):
+        if best[i] < LEAST_CORRELATION or left[j] != i:
+            continue
+        lead = best[i] - max(next_right[i], next_left[j])
+        seam = _roughness(borders[i], borders[j])
+        if seam < SMOOTH_SEAM or (seam < ROUGH_SEAM and lead > CLEAR_LEAD):
+            matches.append(Match(members[i], members[j], kind, float(best[i]), seam))
+    return matches
+
+
+def _two_highest(values):
+    """Return the highest and the second highest value of each column (-inf where there is only one)."""
+    if len(values) == 1:
+        return values[0], np.full(values.shape[1], -np.inf)
+    second, highest = np.partition(values, (-2, -1), axis=0)[-2:]
+    return highest, second
+
+
+def _correlations(first, second):
+    """Yield the Pearson correlation of some of the ``first`` rows with all of the ``second``: (index of the first, (n, N)).
+
+    Constant rows correlate with none.
+    """
 
     def standardise(rows):
-        rows = rows - rows.mean(axis=1, keepdims=True)
+        rows = np.stack(rows)
+        rows -= rows.mean(axis=1, keepdims=True)
         length = np.linalg.norm(rows, axis=1, keepdims=True)
         return np.divide(rows, length, out=np.zeros_like(rows), where=length > 1e-3)
 
-    return standardise(first) @ standardise(second).T
+    first, second = standardise(first), standardise(second).T
+    for start in range(0, len(first), AT_ONCE):
+        yield start, first[start : start + AT_ONCE] @ second
 
 
 def _roughness(left, right):
-    """Mean step across the seam over the mean step between the columns on either side of it."""
-    seam = np.abs(left[:, -1] - right[:, 0]).mean()
-    beside = (np.abs(left[:, -1] - left[:, -2]).mean() + np.abs(right[:, 0] - right[:, 1]).mean()) / 2
+    """Return the mean step across the seam over the mean step between the lines on either side of it."""
+    seam = np.abs(left[3] - right[0]).mean()
+    beside = (np.abs(left[3] - left[2]).mean() + np.abs(right[0] - right[1]).mean()) / 2
     return float(seam / max(beside, 0.1))

@@ -1,36 +1,49 @@
-"""Tables that describe a set of annotated images: sizes, intensity, colour, texture, nuclei; and clusters of them."""
+"""Tables that describe labelled images (sizes, intensity, colour, texture, objects), and k-means clusters of images."""
+
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from sklearn.preprocessing import StandardScaler
 
-from data import ROLES
+from data import ROLES, Sample, Split
 from scores.quality import sharpness
 
 FEATURES = ("brightness", "contrast", "skewness", "redness", "blueness", "texture", "log_pixels")
+# What sets a k-means cluster apart from those of the same field and colour, in words for a low and a high mean.
+WORDS = {
+    "brightness": ("dim", "light"),
+    "contrast": ("faint", "strong"),
+    "skewness": ("dense", "sparse"),
+    "texture": ("smooth", "fine"),
+    "log_pixels": ("small", "large"),
+}
+HUES = {350: "red", 310: "pink", 255: "purple", 200: "blue", 165: "cyan", 70: "green", 20: "yellow", 0: "red"}  # from degrees
+GRAY = 0.03  # redness and blueness of a cluster that is not called coloured
 
 
-def size_table(samples):
-    """How many images there are of each size: DataFrame with height, width (px) and images."""
+def size_table(samples: Sequence[Sample]) -> pd.DataFrame:
+    """Return how many images there are of each size: height, width (px) and images."""
     sizes = pd.DataFrame([sample.mask.shape for sample in samples], columns=["height", "width"])
     return sizes.value_counts().rename("images").reset_index()
 
 
-def image_table(samples):
-    """One row per image: size and the statistics that the clusters are made of. Reads the image, not the mask.
+def image_table(samples: Sequence[Sample]) -> pd.DataFrame:
+    """Return one row per image: its size and ``FEATURES``, by which k-means sorts images. Masks do not count.
 
     ``brightness``, ``contrast``: mean and standard deviation, as shares of the data type's range. ``skewness``: above
     0 for bright objects on a dark field, below for dark objects on a bright one. ``redness``, ``blueness``: Lab
-    colour axes (0 for gray), about -1 to 1. ``texture``: log10 of the share of contrast that is finer than 2 px.
+    colour axes (0 for gray), -1 to 1. ``texture``: log10 of the share of contrast that is finer than 2 px.
     """
     return pd.DataFrame([_describe_image(sample) for sample in samples]).set_index("name")
 
 
-def mask_table(samples):
-    """One row per image: ``objects`` (count), ``foreground`` (share of pixels), ``median_area`` (px, NaN if none)."""
+def mask_table(samples: Sequence[Sample]) -> pd.DataFrame:
+    """Return one row per image: ``objects`` (count), ``foreground`` (share of pixels), ``median_area`` (px, NaN if none)."""
     rows = []
     for sample in samples:
         areas = object_areas(sample)
@@ -39,14 +52,20 @@ def mask_table(samples):
     return pd.DataFrame(rows, columns=["name", "objects", "foreground", "median_area"]).set_index("name")
 
 
-def object_areas(sample):
-    """Area in px of every object of one sample: int array (objects,)."""
-    counts = np.bincount(sample.mask.ravel())[1:]
-    return counts[counts > 0]
+def object_areas(sample: Sample) -> NDArray[np.int64]:
+    """Return the area in px of every object of one sample, in the order of their numbers: (objects,)."""
+    if sample.mask.max(initial=0) > sample.mask.size:  # bincount would need memory for every number up to the highest
+        numbers, areas = np.unique(sample.mask, return_counts=True)
+        return areas[numbers > 0]
+    areas = np.bincount(sample.mask.ravel())[1:]
+    return areas[areas > 0]
 
 
-def object_diameters(samples):
-    """Equivalent diameter of the samples' objects, px: {"low", "median", "high"} (5th, 50th, 95th percentile), or None."""
+def object_diameters(samples: Sequence[Sample]) -> dict[str, float] | None:
+    """Return the equivalent diameter of the samples' objects in px, None if there are none.
+
+    "low", "median" and "high" are the 5th, 50th and 95th percentile.
+    """
     areas = np.concatenate([object_areas(sample) for sample in samples])
     if not len(areas):
         return None
@@ -54,11 +73,11 @@ def object_diameters(samples):
     return {"low": float(low), "median": float(median), "high": float(high)}
 
 
-def cluster(table, count=8, seed=0):
-    """Sort images into kinds by k-means on the standardised ``FEATURES``: int array (images,), 0 to count - 1.
+def kmeans_clusters(table: pd.DataFrame, count: int = 8, seed: int = 0) -> NDArray[np.int64]:
+    """Sort images into kinds by k-means on the standardised ``FEATURES``: the number of each image's cluster, from 0.
 
-    The same table and seed give the same numbers; cluster 0 is the largest. With fewer than ``count`` different
-    images there are as many clusters as different images.
+    ``table``: as ``image_table`` returns it. The same table and seed give the same numbers; cluster 0 is the largest. With
+    fewer than ``count`` different images there are as many clusters as different images.
     """
     features = StandardScaler().fit_transform(table[list(FEATURES)])
     count = min(count, len(np.unique(features.round(6), axis=0)))
@@ -67,10 +86,35 @@ def cluster(table, count=8, seed=0):
     return np.argsort(by_size)[labels]
 
 
-def cluster_counts(table, counts=range(2, 15), seed=0):
-    """How well k-means fits with each number of clusters: DataFrame with ``clusters``, ``inertia``, ``silhouette``.
+def cluster_names(table: pd.DataFrame, clusters: ArrayLike) -> dict[int, str]:
+    """Name every k-means cluster by its mean features: {number: name}, such as {0: "0 dark, gray, sparse"}.
 
-    There must be more different images than clusters; other numbers are left out.
+    "dark" fields show bright objects, "bright" fields dark ones; then follow the colour and what sets the cluster apart from
+    the other clusters of this field and colour, see ``WORDS``. ``table``: as ``image_table`` returns it. ``clusters``: the
+    number of each image's cluster.
+    """
+    means = table[list(FEATURES)].groupby(np.asarray(clusters)).mean()
+    spread = table[list(WORDS)].std(ddof=0)
+    kinds = [
+        f"{'dark' if row.skewness > 0 else 'bright'}, {_hue(row.brightness, row.redness, row.blueness)}"
+        for row in means.itertuples()
+    ]
+    alike = means[list(WORDS)].groupby(kinds).transform("mean")
+    deviations = (means[list(WORDS)] - alike) / spread.where(
+        spread > 1e-6, np.inf
+    )  # 0 for the only cluster of its field and colour
+    names = {}
+    for (number, row), kind in zip(deviations.iterrows(), kinds, strict=True):
+        feature = row.abs().idxmax()
+        apart = f", {WORDS[feature][int(row[feature] > 0)]}" * bool(row[feature])
+        names[int(number)] = f"{number} {kind}{apart}"
+    return names
+
+
+def cluster_counts(table: pd.DataFrame, counts: Iterable[int] = range(2, 15), seed: int = 0) -> pd.DataFrame:
+    """Return how well k-means fits with each number of clusters: ``clusters``, ``inertia``, ``silhouette``.
+
+    Numbers that are not below the number of different images are left out.
     ``inertia``: mean squared distance to the own cluster's centre, in standard deviations of the features (the elbow's
     curve). ``silhouette``: -1 to 1, how much nearer the own cluster is than the next one (Rousseeuw 1987).
     """
@@ -83,14 +127,14 @@ def cluster_counts(table, counts=range(2, 15), seed=0):
     return pd.DataFrame(rows, columns=["clusters", "inertia", "silhouette"])
 
 
-def cluster_profile(table, clusters):
-    """Mean of every standardised feature in each cluster: DataFrame, clusters as rows."""
+def cluster_profile(table: pd.DataFrame, clusters: ArrayLike) -> pd.DataFrame:
+    """Return the mean of every standardised feature in each k-means cluster, one row per cluster."""
     features = StandardScaler().fit_transform(table[list(FEATURES)])
-    return pd.DataFrame(features, columns=list(FEATURES)).groupby(np.asarray(clusters)).mean()
+    return pd.DataFrame(features, columns=list(FEATURES)).groupby(np.asarray(clusters)).mean().rename_axis("kmeans_cluster")
 
 
-def role_table(split):
-    """How many images of each stratum have each role: DataFrame, strata as rows, roles as columns."""
+def role_table(split: Split) -> pd.DataFrame:
+    """Return how many images of each stratum have each role: strata as rows, roles as columns."""
     rows = [(sample.stratum, role) for role, members in split.items() for sample in members]
     table = pd.DataFrame(rows, columns=["stratum", "role"])
     return pd.crosstab(table["stratum"], table["role"]).reindex(columns=list(ROLES), fill_value=0)
@@ -119,3 +163,12 @@ def _describe_image(sample):
         "texture": sharpness(gray),
         "log_pixels": np.log10(gray.size),
     }
+
+
+def _hue(brightness, redness, blueness):
+    """Return a word for the mean colour of a k-means cluster, from the Lab axes of ``image_table``."""
+    if np.hypot(redness, blueness) < GRAY:
+        return "gray"
+    lab = np.array([[[100 * brightness, 128 * redness, -128 * blueness]]], np.float32)
+    hue = cv2.cvtColor(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), cv2.COLOR_RGB2HSV)[0, 0, 0]  # Lab itself calls blue purple
+    return next(word for start, word in HUES.items() if hue >= start)

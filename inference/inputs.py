@@ -1,4 +1,4 @@
-"""The image files that a command line names, and a name of its own for the outputs of each."""
+"""Find the image files that a command line names, and give the outputs of each image a name of their own."""
 
 import glob
 import itertools
@@ -6,25 +6,25 @@ from pathlib import Path
 
 from readers.images import IMAGE_SUFFIXES
 
-NOTE = "predict.json"  # in a folder of results, which is never read as images
-LONGEST = 200  # bytes of a name, to which results add theirs, of the 255 that file systems allow
+NOTE = "predict.json"  # marks a folder of results, whose files are never read as images
+LONGEST = 200  # bytes of a name; file systems allow 255, and the names of results have further parts
 
 
 def find_images(patterns):
-    """The image files that paths, folders and patterns name, each once, in their order: [Path].
+    """Return the image files that paths, folders and patterns name, each once, in their order: [Path].
 
-    Folders are read without their subfolders; what is no image in them, and what predict.py made, is left out. Raises
-    ValueError for a path that is not there or is no image, and when there is none at all.
+    Of a folder, its own images are taken and not those in subfolders. Other files, and results of predict.py, are left out.
+    Raises ValueError for a path that does not exist or is no image, and if no image is found.
     """
     paths = []
     for pattern in patterns:
         path = Path(pattern)
         if path.is_file() and not is_image(path):
-            raise ValueError(f"{path}: not an image this program reads ({', '.join(IMAGE_SUFFIXES)}).")
+            raise ValueError(f"{path}: is no image that this program reads ({', '.join(IMAGE_SUFFIXES)}).")
         found = [path] if path.exists() else sorted(map(Path, glob.glob(pattern, recursive=True)))
         matches = [match for match in found if match == path or not _in_scan(match)]
         if not matches:
-            raise ValueError(f"{pattern}: no such file or folder, and no file of this pattern.")
+            raise ValueError(f"{pattern}: there is no such file or folder, and no file matches this pattern.")
         for match in matches:
             paths += sorted(match.iterdir()) if match.is_dir() and not is_scan(match) else [match]
     images = {}
@@ -32,29 +32,35 @@ def find_images(patterns):
         if (is_image(path) or is_scan(path)) and not _is_result(path):
             images.setdefault(path.resolve(), path)
     if not images:
-        deeper = "".join(
-            f" Those in subfolders are given as '{folder}/**/*', in quotation marks." for folder in in_subfolders(patterns)
-        )
-        known, made = ", ".join(IMAGE_SUFFIXES), sum(is_image(path) and _is_result(path) for path in paths)
-        results = f" Left out: {made} below a folder of results (with {NOTE}), where no images are looked for." if made else ""
-        raise ValueError(f"{', '.join(patterns)}: no image here; this program reads {known} and .zarr.{deeper}{results}")
+        raise ValueError(_no_image(patterns, paths))
     return list(images.values())
 
 
+def _no_image(patterns, paths):
+    """Return a message that says why no image was found, and which images were left out."""
+    known, made = ", ".join(IMAGE_SUFFIXES), sum(is_image(path) and _is_result(path) for path in paths)
+    text = f"{', '.join(patterns)}: no image found; this program reads {known} and .zarr."
+    for folder in in_subfolders(patterns):
+        text += f" Its subfolders hold images; give '{folder}/**/*' in quotation marks to read them."
+    if made:
+        text += f" Left out: {made} images in a folder of results (it holds {NOTE}), because results are never read as images."
+    return text
+
+
 def in_subfolders(patterns):
-    """{folder: number of images in its subfolders} of the folders that ``find_images`` reads without those."""
+    """Return {folder: number of images in its subfolders} for each folder whose subfolders ``find_images`` leaves out."""
     folders = [Path(pattern) for pattern in patterns if Path(pattern).is_dir() and not is_scan(Path(pattern))]
     counts = {f: sum(is_image(p) and not _is_result(p) for p in f.rglob("*") if p.parent != f) for f in folders}
     return {folder: count for folder, count in counts.items() if count}
 
 
 def is_image(path):
-    """Whether a path is a file that this program reads, by its suffix; hidden files are not."""
+    """Return whether a path is an image file that this program reads, by its suffix; hidden files are not."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def is_scan(path):
-    """Whether a path is a folder of OME-Zarr, by its suffix, or an image of several in one; it may be larger than memory."""
+    """Return whether a path is a folder of OME-Zarr, by its suffix, or one image (0, 1, ...) in such a folder."""
     folder = path.parent if path.name.isdigit() else path
     return folder.suffix.lower() == ".zarr" and not folder.name.startswith(".") and path.is_dir()
 
@@ -68,10 +74,10 @@ def _is_result(path):
 
 
 def name_outputs(paths, known):
-    """{name: path} of images: the file's name without its suffix where nothing else has it, else longer ones.
+    """Return {name: path} of images: the file's name without its suffix, or a longer name if that is taken.
 
-    ``known``: {name: path} of an earlier command, whose images keep their names. Names differ by more than case, and are
-    valid UTF-8.
+    ``known``: {name: path} of earlier commands; their images keep their names. Names differ in more than upper and lower
+    case, and are valid UTF-8.
     """
     earlier = {path: name for name, path in known.items()}
     taken, names = {name.lower() for name in known}, {}
@@ -85,9 +91,9 @@ def name_outputs(paths, known):
 
 
 def _names(path):
-    """a, a_tif, plate_a_tif, plate_a_tif_2, ... for plate/a.tif; .ome goes with the suffix, and what is too long is cut.
+    """Yield a, a_tif, plate_a_tif, plate_a_tif_2, ... for plate/a.tif, without .ome; long names are cut.
 
-    slide_0 for the image slide.zarr/0.
+    The image slide.zarr/0 gets slide_0.
     """
     stem, whole = path.stem, path.name.replace(".", "_")
     if _in_scan(path):

@@ -1,4 +1,4 @@
-"""The page that ``predict.py`` ends with: every image with its outlines, what to be wary of first, and how it was made."""
+"""report.html: each image with its outlines, flagged images first, and the settings of the command."""
 
 import base64
 import html
@@ -13,7 +13,7 @@ import imageio.v3 as iio
 from explore import figures_eda
 from scores.quality import RULES
 
-THUMBNAIL = 320  # px
+THUMBNAIL = 320  # px, larger side
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
@@ -32,22 +32,25 @@ table { border-collapse: collapse; } td { padding: .1rem 1rem .1rem 0; vertical-
 <p>$summary</p>
 $failed
 <div class="histograms">$histograms</div>
-<h2>Images, those to look at first</h2>
+<h2>Images</h2>
 <div class="images">$images</div>
 $meanings
-<h2>How it was made</h2>
+<h2>Settings</h2>
 <table>$made</table>
 </body></html>
 """)
 
 
 def page(folder, images, objects, settings, card, failed):
-    """The page as text. ``images``, ``objects``: the tables; ``failed``: {file: reason}; thumbnails come from ``folder``."""
-    flagged = int((images["flags"] != "").sum()) if len(images) else 0
+    """Return the page as text.
+
+    ``images``, ``objects``: the tables. ``failed``: {file: reason}. ``folder`` holds the overlays, from which thumbnails are
+    made.
+    """
     title = f"{len(objects)} objects in {len(images)} images"
+    flagged = count_flagged(images) + (" They come first." if _is_flagged(images).any() else "")
     summary = (
-        f"{flagged} of {len(images)} images have something to be wary of, and stand first. The numbers are in "
-        '<a href="images.csv">images.csv</a> and <a href="measurements.csv">measurements.csv</a>.'
+        f'{flagged} The numbers are in <a href="images.csv">images.csv</a> and <a href="measurements.csv">measurements.csv</a>.'
     )
     order = sorted(images.to_dict("records"), key=lambda row: -len(_flags(row)))
     raised = {name for row in order for name in _flags(row)}
@@ -64,13 +67,24 @@ def page(folder, images, objects, settings, card, failed):
     )
 
 
+def count_flagged(images):
+    """Return a sentence that says how many images of the table were flagged."""
+    flagged = int(_is_flagged(images).sum())
+    verb = "was" if flagged == 1 else "were"
+    return f"{flagged} of {len(images)} images {verb} flagged." if flagged else "No image was flagged."
+
+
+def _is_flagged(images):
+    return images["flags"].astype(str) != ""
+
+
 def _image(folder, row):
     marks = [f'<span class="flag" title="{html.escape(RULES[name].text)}">{name}</span>' for name in _flags(row)]
     name = html.escape(row["name"]) + (f", page {row['page']}" if row["pages"] > 1 else "")
-    found = f"{row['objects']} objects" if row["objects"] != 1 else "1 object"
+    found = f"{row['objects']} object{'s' * (row['objects'] != 1)}"
     reason = f"<div>{html.escape(row['explanation'])}</div>" if row["explanation"] else ""
     overlay = folder / row["overlay"]
-    shown = f'<img loading="lazy" alt="{name} with outlines" src="{thumbnail(overlay)}">' if overlay.exists() else "no overlay"
+    shown = f'<img loading="lazy" alt="{name} with outlines" src="{thumbnail(overlay)}">' if overlay.exists() else "the overlay was deleted"
     return (
         f'<div class="image{" flagged" if marks else ""}"><a href="{quote(row["overlay"])}">{shown}</a>'
         f"<div><b>{name}</b></div><div>{found}, {100 * row['foreground_share']:.1f} % of the area</div>"
@@ -95,8 +109,8 @@ def _histograms(objects):
 
 def _made(settings, card):
     training = card["training_data"]
-    yield "made on", date.today().isoformat()
-    yield "trained on", f"{training.get('title', 'not stated')}; licence: {training.get('licence') or 'not stated'}"
+    yield "date", date.today().isoformat()
+    yield "network trained on", f"{training.get('title', 'not stated')}; licence: {training.get('licence') or 'not stated'}"
     yield "threshold", card["threshold"]
     yield from ((name.replace("_", " "), value) for name, value in settings.items() if value is not None)
 
@@ -106,7 +120,7 @@ def _list(title, items):
 
 
 def thumbnail(path):
-    """A PNG file as a small JPEG in a data address."""
+    """Return a PNG file as a small JPEG in a data address."""
     picture = iio.imread(path)
     factor = THUMBNAIL / max(picture.shape[:2])
     if factor < 1:

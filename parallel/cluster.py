@@ -5,9 +5,8 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from tqdm import tqdm
-
 from system.files import NotWrittenError
+from system.progress import progress
 
 LOCAL = "local"
 PATIENCE = 15  # s, for a scheduler to answer
@@ -31,7 +30,7 @@ def connect(address):
     try:
         from distributed import Client
     except ImportError as error:
-        raise ValueError("--dask: Dask is not installed; pip install -r requirements-cluster.txt") from error
+        raise ValueError("--dask: Dask is not installed; pip install -r requirements-machines.txt") from error
     if address == LOCAL or address.isdigit():
         count = max(1, int(address)) if address.isdigit() else workers_here()
         logging.getLogger("distributed.nanny").setLevel(logging.ERROR)  # warns that TensorFlow is slow to end
@@ -119,7 +118,7 @@ def run(client, function, items, description, unit):
 
     futures = {client.submit(function, *item, pure=False): item for item in items}
     try:
-        for future in tqdm(as_completed(futures), desc=description, unit=unit, total=len(futures), disable=None):
+        for future in progress(as_completed(futures), description, unit, total=len(futures)):
             if future.cancelled():
                 logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # tells how it fails to find it again
                 raise ConnectionError("--dask: the scheduler is gone; start it again, then go on with --resume.")

@@ -1,14 +1,20 @@
-"""Several machines that train together, by JAX's own engine: they join, tell each other, and leave."""
+"""Several machines that train together, by JAX's own engine: they join, compare notes, and leave.
+
+As elsewhere, each process has a rank, from 0, and the world size is the number of processes.
+"""
 
 import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from config import Config
+from data import Split
 from system.backend import keras
 from system.files import digest
 
@@ -16,26 +22,43 @@ LONGEST = 4096  # bytes of a path
 SILENCE = 30  # s without a sign of life, after which JAX takes a machine for lost and ends the others
 
 
-class Share(NamedTuple):
-    """The number of this machine, from 0, and how many train together."""
+class World(NamedTuple):
+    """The rank of this process and the number of processes that train together."""
 
-    number: int = 0
-    count: int = 1
+    rank: int = 0
+    size: int = 1
 
 
-def join(address):
-    """Join the machines that train together: the Share of this process. Every device of all becomes a replica.
+@contextlib.contextmanager
+def together(address: str | None) -> Iterator[World]:
+    """Join the processes that train together, and yield the place of this one. Only rank 0 prints.
 
-    ``address``: "host:port/count/number", the host that of number 0; "auto" for what SLURM's srun or the mpirun of Open MPI 4
-    started, where JAX gives every process one device, so that there must be one for each GPU; None for one machine. Raises
-    ValueError for another text, for "auto" elsewhere, when the others do not come, and without JAX, whose engine this is.
+    ``address``: see ``join``. If this process fails, stop it at once and with it all others: they would wait for it.
+    """
+    world = join(address)
+    if world.rank:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (rank 0 tells what happens)
+    try:
+        yield world
+    except (Exception, KeyboardInterrupt) as error:
+        if world.size == 1:
+            raise
+        stop(world, error)
+
+
+def join(address: str | None) -> World:
+    """Join the processes that train together. Every device of all of them becomes a replica.
+
+    ``address``: "host:port/world_size/rank", with the host of rank 0; "auto" if SLURM's srun or the mpirun of Open MPI 4
+    started the processes, one for each GPU, because JAX gives every process one device; None for a single process. Raises
+    ValueError for another text, for "auto" without a launcher, when the others do not come, and without JAX.
     """
     if address is None:
-        return Share()
+        return World()
     where = () if address == "auto" else _parse(address)
     if keras.backend.backend() != "jax":
         raise ValueError(
-            "--nodes works under JAX: pip install -r requirements-cluster.txt, and set KERAS_BACKEND=jax in the environment."
+            "--nodes works with JAX: pip install -r requirements-machines.txt, and set KERAS_BACKEND=jax in the environment."
         )
     import jax
 
@@ -43,81 +66,92 @@ def join(address):
     try:
         jax.distributed.initialize(*where, heartbeat_timeout_seconds=SILENCE)
     except ValueError as error:
-        raise ValueError(f"--nodes {address}: {error} auto is for what srun or mpirun (Open MPI 4) started.") from error
+        raise ValueError(f"--nodes {address}: {error} auto works only under srun or mpirun (Open MPI 4).") from error
     except RuntimeError as error:
         raise ValueError(f"--nodes {address}: the machines did not find each other ({error}).") from error
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
-    return Share(jax.process_index(), jax.process_count())
+    return World(jax.process_index(), jax.process_count())
 
 
 def _parse(text):
     host, *numbers = text.split("/")
     try:
-        count, number = map(int, numbers)
-        if ":" in host and 0 <= number < count:
-            return host, count, number
+        size, rank = map(int, numbers)
+        if ":" in host and 0 <= rank < size:
+            return host, size, rank
     except ValueError:
         pass
-    raise ValueError(f"--nodes is {text!r}; expected host:port/count/number, as 10.0.0.1:5000/2/0, or auto.")
+    raise ValueError(f"--nodes is {text!r}; expected host:port/world_size/rank, for example 10.0.0.1:5000/2/0, or auto.")
 
 
-def leave():
-    """End what ``join`` began; all machines must call it. What follows runs on this one alone."""
+def leave() -> None:
+    """End what ``join`` began; all processes must call it. Afterwards each works alone."""
     import jax
 
     jax.distributed.shutdown()
     keras.distribution.set_distribution(None)
 
 
-@contextlib.contextmanager
-def together(share):
-    """Inside, what ends this machine ends the others, too, and at once: they would wait for it."""
-    try:
-        yield
-    except (Exception, KeyboardInterrupt) as error:
-        if share.count == 1:
-            raise
-        stop(share, error)
+def check_same(world: World, config: Config, originals: Split, precision: str) -> None:
+    """Raise ValueError on all machines if settings, images, precisions or numbers of devices differ among them."""
+    if world.size == 1:
+        return
+    compare(world, "Settings", config.to_json() | dict.fromkeys(("nodes", "workers", "data", "output")))
+    compare(world, "Images", originals.to_json())
+    compare(world, "Precisions", {"is": precision}, "begin with --precision float32 on all of them")
+    advice = "set CUDA_VISIBLE_DEVICES so that all have the same number"
+    compare(world, "Numbers of devices", {"are": count_own_devices()}, advice)
 
 
-def check_alike(share, what, values, advice="give all of them the same command, but for the last number"):
-    """Raise ValueError on all machines when ``values``, a dictionary, differ among them; ``what`` they are called."""
-    if share.count > 1 and len(set(of_all(int(digest(json.dumps(values, sort_keys=True))[:7], 16)))) > 1:
-        raise ValueError(f"{what} differ from machine to machine; {advice}.")
+def compare(
+    world: World, name: str, values: dict, advice: str = "give all of them the same command, except for the rank"
+) -> None:
+    """Raise ValueError on all machines if ``values`` differ among them. ``name``: what the message calls the values."""
+    if world.size > 1 and len(set(of_all(int(digest(json.dumps(values, sort_keys=True))[:7], 16)))) > 1:
+        raise ValueError(f"{name} differ from machine to machine; {advice}.")
 
 
-def stop(share, error):
-    """End this process at once, and say why: at a usual exit JAX would wait for a machine that is gone, and abort."""
+def share_folder(world: World, folder: Path | None) -> Path | None:
+    """The folder of rank 0, on all machines."""
+    if world.size == 1:
+        return folder
+    folder = Path(of_first(os.path.abspath(folder or "")))
+    print(f"{world.size} machines. If one is lost, all stop; continue with --resume {folder} --nodes ... on all of them")
+    return folder
+
+
+def stop(world: World, error: BaseException) -> None:
+    """End this process at once and say why. A normal exit would wait for a machine that is gone, and abort."""
     why = str(error) or type(error).__name__
-    reason = f"machine {share.number} of {share.count} stopped; if another one did first, this is why: {why}"
+    reason = f"rank {world.rank} of {world.size} stopped. If another machine did so first, this is the reason: {why}"
     sys.stdout.flush()
     print(f"{Path(sys.argv[0]).name}: {reason}", file=sys.stderr, flush=True)
     os._exit(1)
 
 
-def count_devices():
+def count_devices() -> int:
     """Devices of all machines together, each of which holds a copy of the network."""
     import jax
 
     return jax.device_count()
 
 
-def count_own_devices():
+def count_own_devices() -> int:
     """Devices of this machine."""
     import jax
 
     return jax.local_device_count()
 
 
-def of_all(value):
-    """A number of every machine, in their order: list. All machines must call it."""
+def of_all(value) -> list:
+    """A number of every machine, in the order of their ranks. All machines must call it."""
     from jax.experimental import multihost_utils
 
     return multihost_utils.process_allgather(np.asarray(value)).tolist()
 
 
-def of_first(text):
-    """What machine 0 has as text, on all of them. All machines must call it."""
+def of_first(text: str) -> str:
+    """A text of rank 0, on all machines. All machines must call it."""
     from jax.experimental import multihost_utils
 
     padded = np.zeros(LONGEST, np.uint8)

@@ -1,4 +1,4 @@
-"""A data set in a folder or in a zip file: its files by name, read without unpacking."""
+"""The files of a data set in a folder or in a zip file, which is read without unpacking."""
 
 import os
 import zipfile
@@ -6,9 +6,9 @@ from pathlib import Path, PurePosixPath
 
 
 class Folder:
-    """The files of an unpacked data set: ``names``, relative to ``path``, with forward slashes."""
+    """The files below a folder: ``names`` are relative to ``path``, with forward slashes."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path):
         self.path = path
         found = [Path(folder, name) for folder, _, names in os.walk(path, followlinks=True) for name in names]
         self.names = sorted(file.relative_to(path).as_posix() for file in found)
@@ -19,24 +19,24 @@ class Folder:
     def __exit__(self, *_):
         pass
 
-    def read(self, name):
-        """The bytes of a file."""
+    def read(self, name: str) -> bytes:
+        """Read a file."""
         return (self.path / name).read_bytes()
 
-    def label(self, name):
-        """What messages call a file."""
+    def label(self, name: str) -> str:
+        """Return the name that messages give to a file."""
         return str(self.path / name)
 
-    def state(self):
-        """A text that changes whenever a file does."""
+    def state(self) -> str:
+        """Return a text that changes whenever a file does."""
         states = (os.stat(self.path / name) for name in self.names)
         return "\n".join(f"{n} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}" for n, s in zip(self.names, states, strict=True))
 
 
 class Zip:
-    """The members of a zip file, as ``Folder`` has files; nothing is ever unpacked to disk."""
+    """The members of a zip file, used like the files of a ``Folder``; nothing is unpacked to disk."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path):
         self.path = path
         try:
             self.file = zipfile.ZipFile(path)
@@ -54,24 +54,24 @@ class Zip:
     def __exit__(self, *_):
         self.file.close()
 
-    def read(self, name):
-        """The bytes of a member; ValueError that names it when it is damaged."""
+    def read(self, name: str) -> bytes:
+        """Read a member; raises ValueError that names it when it is damaged."""
         try:
             return self.file.read(self.members[name])
         except Exception as error:  # a damaged member raises BadZipFile, zlib.error, EOFError or NotImplementedError
             raise ValueError(f"{self.label(name)}: the zip file is damaged here ({error}); fetch or pack it again.") from error
 
-    def label(self, name):
-        """What messages call a member."""
+    def label(self, name: str) -> str:
+        """Return the name that messages give to a member."""
         return f"{self.path}: {name}"
 
-    def state(self):
-        """A text that changes whenever a member does."""
+    def state(self) -> str:
+        """Return a text that changes whenever a member does."""
         return "\n".join(sorted(f"{i.filename} {i.file_size} {i.CRC}" for i in self.file.infolist()))
 
 
-def open_archive(source):
-    """A ``Folder`` or ``Zip`` to be used in a ``with``; raises ValueError that names a path which is neither."""
+def open_archive(source: Path) -> Folder | Zip:
+    """Open a folder or a zip file for a ``with`` statement; raises ValueError that names a path which is neither."""
     if source.is_dir():
         return Folder(source)
     if source.is_file():

@@ -1,31 +1,33 @@
 """Images and the masks of their objects in a folder or zip file: Kaggle's layout, or a folder of each."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import PurePosixPath
 
 import numpy as np
 
 from data import Sample
-from readers.images import IMAGE_SUFFIXES, as_image, binary_mask, object_numbers, read_image
+from readers.archives import Folder, Zip
+from readers.images import IMAGE_SUFFIXES, as_image, read_image
+from readers.labels import binary_mask, class_objects, classes_from_map, object_numbers, smallest_type
 
 EXPECTED = "ImageId/images/*.png and ImageId/masks/*.png, or images/*.png and masks/*.png of the same names"
+ADVICE = "To train, put images into a folder images and their masks into a folder masks beside it; predict.py needs no masks."
 LOSSY = (".jpg", ".jpeg")
+NAMED = 4  # folders or suffixes that a message names
 
 
-def find_pairs(archive):
-    """The files of every image in an open archive: {name: (image file, [mask files])}.
+def find_pairs(archive: Folder | Zip) -> dict[str, tuple[str, list[str]]]:
+    """Find the files of every image in an open archive: {name: (image file, [mask files])}.
 
     ``ImageId/images/<one>`` with ``ImageId/masks/<one per object>``, or ``images/<name>`` with ``masks/<name>``, where
-    suffixes may differ. Raises ValueError that names the file for an image without a mask and the other way round.
+    suffixes may differ. Raises ValueError that names the file for an image without a mask and for a mask without an image.
     """
     files = {"images": [], "masks": []}
-    for name in archive.names:
-        parts = PurePosixPath(name).parts
-        wanted = name.lower().endswith(IMAGE_SUFFIXES) and not parts[-1].startswith(".") and "__MACOSX" not in parts
-        if wanted and len(parts) > 1 and parts[-2] in files:
-            files[parts[-2]].append(PurePosixPath(name))
-    if not files["images"] and not files["masks"]:
-        raise ValueError(f"{archive.path}: holds no images; expected {EXPECTED}.")
+    for path in _visible(archive):
+        if path.name.lower().endswith(IMAGE_SUFFIXES) and len(path.parts) > 1 and path.parts[-2] in files:
+            files[path.parts[-2]].append(path)
+    if not files["images"] or not files["masks"]:
+        raise ValueError(f"{archive.path}: {_describe(archive)}; expected {EXPECTED}. {ADVICE}")
     name_of = _stem if _in_two_folders(**files) else _folder
     images, masks = {}, defaultdict(list)
     for path in files["images"]:
@@ -39,43 +41,84 @@ def find_pairs(archive):
     for name in sorted(set(images) ^ set(masks)):
         if name in images:
             raise ValueError(
-                f"{archive.label(images[name])}: image without mask; expected {EXPECTED} (one black mask for an image "
-                "without objects)."
+                f"{archive.label(images[name])}: image without mask; expected {EXPECTED} (an image without objects needs one "
+                "black mask)."
             )
         raise ValueError(f"{archive.label(masks[name][0])}: mask without image; expected {EXPECTED}.")
     return {name: (images[name], sorted(masks[name])) for name in sorted(images)}
 
 
-def read_pair(archive, name, image_file, mask_files):
-    """One Sample from the files that ``find_pairs`` gives: its mask numbers the objects (uint16).
+def find_class_maps(archive: Folder | Zip) -> dict[str, str]:
+    """Return the files that hold the classes of objects: {name: file}, of ``ImageId/classes/<one>`` or ``classes/<name>``."""
+    found = [path for path in _visible(archive) if len(path.parts) > 1 and path.parts[-2] == "classes"]
+    found = [path for path in found if path.name.lower().endswith(IMAGE_SUFFIXES)]
+    together = len({path.parent for path in found}) == 1 and len(found) > 1
+    return {_stem(path) if together or len(path.parts) < 3 else _folder(path): str(path) for path in found}
 
-    Images whose colours are equal become (H, W, 1). A mask of 0 and 255 (or 1) holds one object where there is a mask
-    for each, and otherwise its connected parts; other whole numbers are objects' numbers.
+
+def read_pair(
+    archive: Folder | Zip,
+    name: str,
+    image_file: str,
+    mask_files: list[str],
+    classes: int = 2,
+    class_file: str | None = None,
+) -> Sample:
+    """Read the Sample of one entry of ``find_pairs``; its mask numbers the objects, see ``labels.object_numbers``.
+
+    Images whose channels are equal become (H, W, 1). A mask of the image's own name holds all objects; other masks hold
+    one object each. With more than two ``classes``, ``class_file`` holds the class of each pixel of the objects; without one,
+    a mask of the image's own name holds class numbers.
     """
     image = as_image(read_image(archive.read(image_file), archive.label(image_file)), archive.label(image_file))
     if (image == image[..., :1]).all():
         image = image[..., :1]
-    mask = np.zeros(image.shape[:2], np.uint16)
+    mask, object_classes = np.zeros(image.shape[:2], np.uint32), None
     for number, file in enumerate(mask_files, 1):
         label = archive.label(file)
         values = read_image(archive.read(file), label)
         if values.shape[:2] != mask.shape:
             raise ValueError(f"{label}: the mask is {values.shape[:2]} px, its image {mask.shape} px; they must be equal.")
-        if PurePosixPath(file).stem == name and len(mask_files) == 1:
-            mask = _numbers(values, label)
-        else:
+        if PurePosixPath(file).stem != name or len(mask_files) > 1:
             mask[binary_mask(values, label) & (mask == 0)] = number
-    return Sample(name, np.ascontiguousarray(image), mask)
+        elif label.lower().endswith(LOSSY):
+            raise ValueError(f"{label}: JPEG changes the values of a mask; save it as PNG or TIFF.")
+        elif classes > 2 and not class_file:
+            mask, object_classes = class_objects(values, classes, label)
+        else:
+            mask = object_numbers(values, label)
+    if classes > 2 and class_file:
+        label = archive.label(class_file)
+        object_classes = classes_from_map(mask, read_image(archive.read(class_file), label), classes, label)
+    return Sample(name, np.ascontiguousarray(image), smallest_type(mask), object_classes=object_classes)
 
 
-def _numbers(values, label):
-    if label.lower().endswith(LOSSY):
-        raise ValueError(f"{label}: JPEG changes the values of a mask; save it as PNG or TIFF.")
-    return object_numbers(values, label)
+def _visible(archive):
+    """Return the paths of an archive's files without hidden ones, such as those that macOS adds to zip files."""
+    paths = map(PurePosixPath, archive.names)
+    return [path for path in paths if not any(part.startswith(".") or part == "__MACOSX" for part in path.parts)]
+
+
+def _describe(archive):
+    """Say how many images are in which folders of an archive; without images, how many other files of which kinds."""
+    files = _visible(archive)
+    images = [path for path in files if path.name.lower().endswith(IMAGE_SUFFIXES)]
+    if not files:
+        return "holds no files"
+    if not images:
+        kinds = Counter(path.suffix.lower() or "no suffix" for path in files)
+        return f"holds no images ({', '.join(IMAGE_SUFFIXES)}), only other files ({_most_common(kinds)})"
+    places = Counter(f"in {path.parent}" if path.parent.name else "in no folder" for path in images)
+    return f"found {len(images)} images ({_most_common(places)}), but not both images and masks"
+
+
+def _most_common(counts):
+    named = [f"{count} {name}" for name, count in counts.most_common(NAMED)]
+    return ", ".join(named + ["..."] * (len(counts) > NAMED))
 
 
 def _in_two_folders(images, masks):
-    """Whether all images are in one folder and named as their masks; else every image has folders of its own."""
+    """Tell whether all images are in one folder and named as their masks; else every image has folders of its own."""
     one = len({path.parent for path in images}) == 1
     return one and (len(images) > 1 or {_stem(path) for path in images} == {_stem(path) for path in masks})
 

@@ -1,59 +1,106 @@
-"""Which predicted object is which true one, and how well whole objects are found."""
+"""Which predicted object is which true one, and how well whole objects are found.
+
+Only pairs of objects that share pixels are stored, so that images may hold many thousands of objects.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
+from numpy.typing import NDArray
+
+from data import Sample
 
 IOUS = np.round(np.arange(0.5, 1.0, 0.05), 2)  # of the Data Science Bowl's score
+AT_ONCE = 2**22  # px that are compared together
+MOST = 2**32 - 1  # number of an object
 
 
-def overlaps(truth, predicted):
-    """Pixels that each true and each predicted object share: (true labels (T,), predicted labels (P,), (T + 1, P + 1)).
+class Overlaps(NamedTuple):
+    """The objects of two label images, and the pairs of a true and a predicted object that share pixels.
 
-    ``truth``, ``predicted``: label images (H, W), 0 background, which is the first row and the first column. Raises
-    ValueError when the shapes differ.
+    ``labels``, ``areas``: numbers and areas (px) of the true objects (T,), in rising order. ``predicted_labels``,
+    ``predicted_areas``: the same of the predicted ones (P,). ``first``, ``second``: places of each pair's objects among
+    those (K,), ordered by true object, then by predicted one. ``shared``: pixels that each pair shares (K,).
+    """
+
+    labels: NDArray[np.int64]
+    areas: NDArray[np.int64]
+    predicted_labels: NDArray[np.int64]
+    predicted_areas: NDArray[np.int64]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    shared: NDArray[np.int64]
+
+    @property
+    def iou(self) -> NDArray[np.float64]:
+        """Intersection over union of each pair: (K,), above 0 to 1."""
+        return self.shared / (self.areas[self.first] + self.predicted_areas[self.second] - self.shared)
+
+
+def overlaps(truth: NDArray, predicted: NDArray) -> Overlaps:
+    """Find the pixels that true and predicted objects share.
+
+    ``truth``, ``predicted``: label images (H, W), 0 is background. Raises ValueError when the shapes differ, and for labels
+    that are negative or need more than 32 bits.
     """
     if truth.shape != predicted.shape:
         raise ValueError(f"the true labels are {truth.shape} px and the predicted {predicted.shape}; they must be equal.")
-    numbers, true = np.unique(np.append(0, truth), return_inverse=True)
-    labels, found = np.unique(np.append(0, predicted), return_inverse=True)
-    ones = np.ones(truth.size)
-    shared = coo_array((ones, (true.ravel()[1:], found.ravel()[1:])), (len(numbers), len(labels))).toarray()
-    return numbers[1:], labels[1:], shared
+    for name, labels in (("true", truth), ("predicted", predicted)):
+        if labels.min(initial=0) < 0 or labels.max(initial=0) > MOST:
+            raise ValueError(f"the {name} labels are {labels.min()} to {labels.max()}; expected numbers from 0 to {MOST}.")
+    true, found, pixels = _count_pairs(truth.ravel(), predicted.ravel())
+    labels, areas = _areas(true, pixels)
+    predicted_labels, predicted_areas = _areas(found, pixels)
+    both = (true > 0) & (found > 0)
+    places = np.searchsorted(labels, true[both]), np.searchsorted(predicted_labels, found[both])
+    return Overlaps(labels, areas, predicted_labels, predicted_areas, *places, pixels[both])
 
 
-def intersection_over_union(shared):
-    """IoU of every true with every predicted object, from the pixels of ``overlaps``: (T, P)."""
-    return shared[1:, 1:] / (shared[1:].sum(axis=1)[:, None] + shared[:, 1:].sum(axis=0) - shared[1:, 1:])
+def _count_pairs(truth, predicted):
+    """Return every pair of labels that lies on the same pixels, and how many: (true, predicted, pixels), each (K,)."""
+    keys, counts = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+    for start in range(0, truth.size, AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        key = (truth[part].astype(np.uint64) << np.uint64(32)) | predicted[part].astype(np.uint64)
+        for values, parts in zip(np.unique(key, return_counts=True), (keys, counts), strict=True):
+            parts.append(values)
+    pairs, place = np.unique(np.concatenate(keys), return_inverse=True)
+    pixels = np.zeros(len(pairs), np.int64)
+    np.add.at(pixels, place, np.concatenate(counts))
+    return (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(MOST)).astype(np.int64), pixels
 
 
-def match(truth, predicted):
-    """One row per true object of two label images (H, W), 0 background: what the prediction has in its place (DataFrame).
+def _areas(labels, pixels):
+    """Return the labels above 0 of some pairs, and the sum of their pixels."""
+    numbers, place = np.unique(labels, return_inverse=True)
+    areas = np.zeros(len(numbers), np.int64)
+    np.add.at(areas, place, pixels)
+    return numbers[numbers > 0], areas[numbers > 0]
 
-    ``label``: of the true object. ``predicted``: the predicted label with the highest IoU, 0 if none meets it. ``iou``:
-    of the two, 0 to 1. ``covering``: the label that holds more than half of the true object's pixels, else 0, and
-    ``covering_iou``, 0 without one. Raises ValueError when the shapes differ.
+
+def match(truth: NDArray, predicted: NDArray) -> pd.DataFrame:
+    """Return one row per true object of two label images (H, W), 0 background, with the predicted object in its place.
+
+    ``label``: number of the true object. ``predicted``: number of the predicted object with the highest IoU, 0 if none meets
+    it. ``iou``: of the two, 0 to 1. ``covering``: the predicted object that holds more than half of the true object's pixels,
+    else 0; ``covering_iou``: its IoU, else 0. Raises ValueError when the shapes differ.
     """
-    numbers, labels, shared = overlaps(truth, predicted)
-    if not len(labels):
-        return pd.DataFrame({"label": numbers, "predicted": 0, "iou": 0.0, "covering": 0, "covering_iou": 0.0})
-    iou, both, areas = intersection_over_union(shared), shared[1:, 1:], shared[1:].sum(axis=1)
-    best, most = iou.argmax(axis=1), both.argmax(axis=1)
-    rows = np.arange(len(areas))
-    met, covered = iou[rows, best] > 0, both[rows, most] > areas / 2
-    return pd.DataFrame(
-        {
-            "label": numbers,
-            "predicted": np.where(met, labels[best], 0),
-            "iou": iou[rows, best],
-            "covering": np.where(covered, labels[most], 0),
-            "covering_iou": np.where(covered, iou[rows, most], 0.0),
-        }
-    )
+    pairs = overlaps(truth, predicted)
+    table = pd.DataFrame({"label": pairs.labels, "predicted": 0, "iou": 0.0, "covering": 0, "covering_iou": 0.0})
+    iou, labels = pairs.iou, pairs.predicted_labels[pairs.second]
+    by_iou = np.lexsort((pairs.second, -iou, pairs.first))  # of equal ones, the lowest predicted number
+    rows, best = np.unique(pairs.first[by_iou], return_index=True)
+    table.loc[rows, "predicted"], table.loc[rows, "iou"] = labels[by_iou][best], iou[by_iou][best]
+    covering = pairs.shared > pairs.areas[pairs.first] / 2
+    rows = pairs.first[covering]
+    table.loc[rows, "covering"], table.loc[rows, "covering_iou"] = labels[covering], iou[covering]
+    return table
 
 
-def match_all(samples, labels):
-    """The rows of ``match`` for many images, with the sample's ``name`` and ``stratum``: DataFrame."""
+def match_all(samples: Sequence[Sample], labels: Sequence[NDArray]) -> pd.DataFrame:
+    """Return the rows of ``match`` for many images, with each sample's ``name`` and ``stratum``."""
     tables = [
         match(sample.mask, found).assign(name=sample.name, stratum=sample.stratum)
         for sample, found in zip(samples, labels, strict=True)
@@ -61,11 +108,11 @@ def match_all(samples, labels):
     return pd.concat(tables, ignore_index=True)
 
 
-def object_scores(matches):
-    """{name: share} over the true objects of ``match``'s rows.
+def object_scores(matches: pd.DataFrame) -> dict[str, float]:
+    """Return scores of the true objects in the rows of ``match``: {name: 0 to 1}.
 
-    ``seg``: the Cell Tracking Challenge's measure (Maska et al. 2014): mean IoU with the predicted object that covers
-    more than half of the true one, 0 without one. ``object_iou``: mean of the highest IoU. ``found``: share of true
+    ``seg``: the Cell Tracking Challenge's measure (Maska et al. 2014): mean IoU with the predicted object that
+    covers more than half of the true one, 0 without one. ``object_iou``: mean of the highest IoU. ``found``: share of true
     objects with an IoU of at least 0.5.
     """
     return {
@@ -75,39 +122,39 @@ def object_scores(matches):
     }
 
 
-def mean_seg(samples, labels):
-    """The Cell Tracking Challenge's measure over all objects of these images, see ``object_scores``."""
+def mean_seg(samples: Sequence[Sample], labels: Sequence[NDArray]) -> float:
+    """Return the Cell Tracking Challenge's measure over all objects of these images, see ``object_scores``."""
     return object_scores(match_all(samples, labels))["seg"]
 
 
-def count_objects(truth, predicted):
-    """What the object scores of one image are made of, as a dictionary of numbers.
+def count_objects(truth: NDArray, predicted: NDArray) -> dict:
+    """Count what the object scores of one image are computed from.
 
-    ``objects``, ``predicted``: how many there are. ``matched``: how many of them are the same, with an IoU above each of
-    ``IOUS``: (10,); above 0.5 an object matches one other at most. ``matched_iou``: sum of the IoUs above 0.5.
-    ``splits``: true objects in which two or more predicted ones lie with more than half of their area; ``merges``:
-    predicted objects in which two or more true ones do.
+    ``objects``, ``predicted``: number of true and of predicted objects. ``matched``: how many of them are the same, with an
+    IoU above each of ``IOUS``: (10,); above 0.5 an object matches one other at most. ``matched_iou``: sum of the IoUs above
+    0.5. ``splits``: true objects that hold two or more predicted ones by more than half of their area; ``merges``: predicted
+    objects that hold two or more true ones.
     """
-    numbers, labels, shared = overlaps(truth, predicted)
-    iou = intersection_over_union(shared)
-    inside = shared[1:, 1:] > 0.5 * shared[:, 1:].sum(axis=0)  # a predicted object in a true one
-    around = shared[1:, 1:] > 0.5 * shared[1:].sum(axis=1)[:, None]
+    pairs = overlaps(truth, predicted)
+    iou = pairs.iou
+    inside = pairs.first[pairs.shared > 0.5 * pairs.predicted_areas[pairs.second]]  # a predicted object in a true one
+    around = pairs.second[pairs.shared > 0.5 * pairs.areas[pairs.first]]
     return {
-        "objects": len(numbers),
-        "predicted": len(labels),
+        "objects": len(pairs.labels),
+        "predicted": len(pairs.predicted_labels),
         "matched": np.array([(iou > least).sum() for least in IOUS]),
         "matched_iou": float(iou[iou > IOUS[0]].sum()),
-        "splits": int((inside.sum(axis=1) > 1).sum()),
-        "merges": int((around.sum(axis=0) > 1).sum()),
+        "splits": int((np.bincount(inside, minlength=1) > 1).sum()),
+        "merges": int((np.bincount(around, minlength=1) > 1).sum()),
     }
 
 
-def detection_scores(objects, predicted, matched, matched_iou, **_):
-    """{name: share} of one image, or of several whose counts of ``count_objects`` are added up.
+def detection_scores(objects: int, predicted: int, matched: NDArray, matched_iou: float, **_) -> dict[str, float]:
+    """Return the scores of one image, or of several whose counts of ``count_objects`` are added up: {name: 0 to 1}.
 
     ``map``: mean over ``IOUS`` of TP / (TP + FP + FN), as Kaggle's Data Science Bowl 2018 scores an image. ``ap50``: the
     same at IoU 0.5 only. ``f1``: 2 TP / (2 TP + FP + FN) at 0.5. ``panoptic``: the panoptic quality (Kirillov et al.
-    2019), F1 times the mean IoU of the matched objects. Nothing to find and nothing found is 1.
+    2019), F1 times the mean IoU of the matched objects. Without any object, true or predicted, all are 1.
     """
     if objects + predicted == 0:
         return dict.fromkeys(("map", "ap50", "f1", "panoptic"), 1.0)
@@ -120,8 +167,8 @@ def detection_scores(objects, predicted, matched, matched_iou, **_):
     }
 
 
-def detection_table(samples, labels):
-    """One row per image: name, group, stratum, counts of objects, splits and merges, the detection scores (DataFrame)."""
+def detection_table(samples: Sequence[Sample], labels: Sequence[NDArray]) -> pd.DataFrame:
+    """Return one row per image: name, group, stratum, counts of objects, splits and merges, the detection scores."""
     rows = []
     for sample, found in zip(samples, labels, strict=True):
         counts = count_objects(sample.mask, found)
@@ -130,13 +177,13 @@ def detection_table(samples, labels):
     return pd.DataFrame(rows)
 
 
-def mean_average_precision(samples, labels):
-    """Mean over the images of ``map``, which is the score of Kaggle's Data Science Bowl 2018."""
+def mean_average_precision(samples: Sequence[Sample], labels: Sequence[NDArray]) -> float:
+    """Return the mean over the images of ``map``, which is the score of Kaggle's Data Science Bowl 2018."""
     return float(detection_table(samples, labels)["map"].mean())
 
 
-def pooled_detection(table):
-    """The detection scores at IoU 0.5 of all objects of a ``detection_table`` together: {name: share}."""
+def pooled_detection(table: pd.DataFrame) -> dict[str, float]:
+    """Return the detection scores at IoU 0.5 of all objects of a ``detection_table`` together: {name: 0 to 1}."""
     counts = table[["objects", "predicted", "matched", "matched_iou"]].sum()
     scores = detection_scores(**(counts.to_dict() | {"matched": np.array([counts["matched"]])}))
     return {name: scores[name] for name in ("ap50", "f1", "panoptic")}

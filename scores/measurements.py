@@ -1,33 +1,35 @@
-"""Size and shape of labelled objects, in px and µm, and how well two measurements of the same objects agree."""
+"""Measure size, shape and intensity of labelled objects, in px and µm, and compare two measurements of the same objects."""
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 from skimage.measure import regionprops
-from tqdm import tqdm
+
+from system.progress import progress
 
 LENGTHS = ("equivalent_diameter", "feret_min", "feret_max", "perimeter", "major_axis", "minor_axis")
-MANY = 5000  # objects, which take so long that a bar is shown
+MANY = 5000  # from so many objects on a progress bar is shown
 QUANTITIES = ("equivalent_diameter", "feret_min", "feret_max", "area", "perimeter", "elongation", "orientation")
-UNITS = {"area": "px²", "elongation": "", "orientation": "degrees"}  # of the others: px
-OUTLINE = np.array([(-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5)])  # from a pixel's centre to the middles of its sides
+UNITS = {"area": "px²", "elongation": "", "orientation": "degrees"}  # all others: px
+OUTLINE = np.array([(-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5)])  # offsets from a pixel's centre to the middles of its sides
 
 
-def measure_objects(labels, pixel_size=None, image=None):
-    """Measure every object of a label image (H, W): DataFrame with one row each.
+def measure_objects(labels: NDArray[np.integer], pixel_size: float | None = None, image: NDArray | None = None) -> pd.DataFrame:
+    """Measure each object of a label image (H, W): one row per object.
 
-    ``label``; ``row``, ``column`` of the centroid (px); ``area`` (px²); ``equivalent_diameter`` of the disc of that
-    area, ``feret_min`` and ``feret_max`` (narrowest and widest caliper), ``perimeter``, ``major_axis`` and
-    ``minor_axis`` of the ellipse with the same second moments (px); ``elongation``, the axes' ratio; ``orientation``
-    of the major axis (degrees from the horizontal, counter-clockwise, -90 to 90); ``solidity``, area over that of the
-    convex hull; ``touches_border`` of the image. With ``pixel_size`` (µm per px) also ``<name>_um`` of every length
-    and ``area_um2``; with ``image`` (H, W) also ``mean_intensity`` and ``integrated_intensity``, its mean and sum over
-    the object, in the image's own values.
+    Columns: ``label``, the object's number; ``row``, ``column`` of the centroid (px); ``area`` (px²); ``equivalent_diameter``
+    of the disc with that area; ``feret_min``, ``feret_max``, the smallest and the largest caliper; ``perimeter``;
+    ``major_axis``, ``minor_axis`` of the ellipse with the same second moments (all px); ``elongation``, major axis divided by
+    minor axis; ``orientation`` of the major axis (degrees from the horizontal, counter-clockwise, -90 to 90); ``solidity``,
+    area divided by the area of the convex hull; ``touches_border``, whether the object touches the edge of the image. With
+    ``pixel_size`` (µm per px) also ``<name>_um`` of each length and ``area_um2``. With ``image`` (H, W) also
+    ``mean_intensity`` and ``integrated_intensity``, mean and sum over the object in the image's own values.
     """
     regions, rows = regionprops(labels)[::-1], []
-    for _ in tqdm(range(len(regions)), "Measuring", leave=False, unit="object", disable=None if len(regions) >= MANY else True):
-        rows.append(_measure(regions.pop(), labels.shape, image))  # popped: a region remembers all that is asked of it
+    for _ in progress(range(len(regions)), "Measuring", "object", leave=False, show=None if len(regions) >= MANY else False):
+        rows.append(_measure(regions.pop(), labels.shape, image))  # popped: a region keeps everything that it has computed
     columns = list(_measure(regionprops(np.ones((1, 1), int))[0], (1, 1), None if image is None else np.ones((1, 1))))
     table = pd.DataFrame(rows, columns=columns)
     if image is not None:
@@ -39,8 +41,8 @@ def measure_objects(labels, pixel_size=None, image=None):
     return table
 
 
-def feret(points):
-    """Narrowest and widest caliper of a set of points (N, 2): (min, max), in their unit."""
+def feret(points: NDArray) -> tuple[float, float]:
+    """Return the smallest and the largest caliper of a set of points (N, 2), in their unit."""
     hull = points[ConvexHull(points).vertices]
     edges = np.roll(hull, -1, axis=0) - hull
     normals = np.stack([-edges[:, 1], edges[:, 0]], axis=1) / np.linalg.norm(edges, axis=1, keepdims=True)
@@ -48,11 +50,11 @@ def feret(points):
     return float((heights.max(axis=1) - heights.min(axis=1)).min()), float(pdist(hull).max())
 
 
-def agreement(true, measured):
-    """Bias and limits of agreement of ``QUANTITIES`` (Bland and Altman 1986), one row each: DataFrame.
+def agreement(true: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    """Compute bias and limits of agreement of ``QUANTITIES`` (Bland and Altman 1986), one row each.
 
-    ``true``, ``measured``: tables of ``measure_objects`` whose rows are the same objects. ``bias``: mean of measured -
-    true; ``lower``, ``upper``: bias ± 1.96 standard deviations, between which 95 % of normal differences lie;
+    ``true``, ``measured``: tables of ``measure_objects`` whose rows are the same objects. ``bias``: mean of measured minus
+    true. ``lower``, ``upper``: bias ± 1.96 standard deviations; 95 % of normally distributed differences lie between them.
     ``error``: mean absolute difference. Orientations differ by -90 to 90 degrees.
     """
     rows = []
@@ -74,8 +76,8 @@ def agreement(true, measured):
     return pd.DataFrame(rows)
 
 
-def differences(true, measured, name):
-    """RecipeResult minus true values of one quantity, row by row: float array."""
+def differences(true: pd.DataFrame, measured: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    """Return measured minus true values of one quantity, one for each row."""
     difference = measured[name].to_numpy(float) - true[name].to_numpy(float)
     return (difference + 90) % 180 - 90 if name == "orientation" else difference
 
@@ -98,7 +100,7 @@ def _measure(region, shape, image=None):
         "perimeter": region.perimeter_crofton,
         "major_axis": major,
         "minor_axis": minor,
-        "elongation": max(major, 1.0) / max(minor, 1.0),  # those of a single pixel are 0
+        "elongation": max(major, 1.0) / max(minor, 1.0),  # the axes of a single pixel are 0
         "orientation": np.rad2deg(region.orientation) % 180 - 90,
         "solidity": region.solidity,
         "touches_border": top == 0 or left == 0 or bottom == shape[0] or right == shape[1],
@@ -106,7 +108,7 @@ def _measure(region, shape, image=None):
     }
 
 
-def row_ends(mask):
-    """The first and the last column of every row of a mask (h, w) that has any: (rows, first, last), int (N,)."""
+def row_ends(mask: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Return (rows, first column, last column), int (N,) each, of all rows of a mask (h, w) that are not empty."""
     rows = np.flatnonzero(mask.any(axis=1))
     return rows, mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)

@@ -6,6 +6,7 @@ alpha = 0.5.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import skeletonize
 from skimage.segmentation import watershed
@@ -13,60 +14,61 @@ from skimage.segmentation import watershed
 from objects import basins
 
 CORNER_APART = ndimage.generate_binary_structure(2, 1)  # cells that meet only at a corner are two
-SMOOTHING = 2  # standard deviation before gaps are sought, px: grains of the probability are no cells
+SMOOTHING = 2  # px, standard deviation: without it, the search for gaps takes grains of the probability for cells
 
 
-def cells_of_truth(mask):
+def cells_of_truth(mask: NDArray) -> NDArray[np.int32]:
     """Number the cells of a true mask (H, W), above 0 inside cells: int32, 0 on membranes."""
     return ndimage.label(mask > 0, CORNER_APART)[0].astype(np.int32)
 
 
-def cells_after_thinning(membrane):
-    """Number the cells between proposed membranes (H, W, bool) thinned to a skeleton: int32, 0 on the skeleton.
+def cells_after_thinning(membrane: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Number the cells between proposed membranes (H, W) thinned to a skeleton: int32, 0 on the skeleton.
 
-    The image is continued beyond its edge before thinning, so that no membrane draws back from it and opens a gap.
+    Thinning shortens lines. The image is therefore continued beyond its edge before, so that no gap opens there.
     """
-    width = max(membrane.shape) // 8
+    width = max(1, max(membrane.shape) // 8)
     skeleton = skeletonize(np.pad(membrane, width, mode="edge"))[width:-width, width:-width]
     return ndimage.label(~skeleton, CORNER_APART)[0].astype(np.int32)
 
 
-def close_gaps(membrane, depth):
-    """The probability of membrane (H, W) with 1 on the lines that close gaps in it: float32.
+def close_gaps(membrane: NDArray[np.float32], h: float) -> NDArray[np.float32]:
+    """Return the probability of membrane (H, W) with 1 on the lines that close gaps in it.
 
-    The lines are those of a watershed (Vincent and Soille 1991) of the smoothed probability: two places are two cells
-    when all ways from one to the other lead over membrane that is at least ``depth`` more probable than both are.
+    The lines are those of a watershed (Vincent and Soille 1991) of the smoothed probability. Two places belong to two cells
+    when every way between them crosses membrane that is at least ``h`` more probable than both places.
     """
     smooth = ndimage.gaussian_filter(membrane, SMOOTHING)
-    lines = watershed(smooth, basins(smooth, depth), watershed_line=True) == 0
+    lines = watershed(smooth, basins(smooth, h), watershed_line=True) == 0
     return np.where(lines, 1, membrane).astype(np.float32)
 
 
-def v_rand(truth, proposed):
-    """Rand score of two label images (H, W), 0 to 1: how often pairs of pixels are together in both.
+def v_rand(truth: NDArray, proposed: NDArray) -> float:
+    """Return the Rand score of two label images (H, W), 0 to 1: how often two pixels of one cell are together in both.
 
-    Only pixels in the truth's cells (above 0) count; each proposed membrane pixel (0) among them is a cell of its own.
+    Only pixels in the true cells (above 0) count; each proposed membrane pixel (0) among them is a cell of its own. Raises
+    ValueError when the shapes differ and when there is no true cell.
     """
     joint, true, found = _shares(truth, proposed)
     return float(2 * (joint**2).sum() / ((true**2).sum() + (found**2).sum()))
 
 
-def v_info(truth, proposed):
-    """Information score of two label images (H, W), 0 to 1: mutual information over the mean entropy.
+def v_info(truth: NDArray, proposed: NDArray) -> float:
+    """Return the information score of two label images (H, W), 0 to 1: mutual information over the mean entropy.
 
-    The same pixels count as in ``v_rand``. Two partitions of one cell each agree: 1.
+    The same pixels count as in ``v_rand``. It is 1 if both have a single cell.
     """
     joint, true, found = (_entropy(shares) for shares in _shares(truth, proposed))
     return float(2 * (true + found - joint) / (true + found)) if true + found > 0 else 1.0
 
 
 def _shares(truth, proposed):
-    """Shares of the pixels in every pair of cells, every true cell, every proposed cell: three 1-D arrays."""
+    """Return the shares of pixels in every pair of cells, every true cell, every proposed cell: three 1-D arrays."""
     inside = truth > 0
     if truth.shape != proposed.shape:
         raise ValueError(f"the truth is {truth.shape} px and the proposed cells {proposed.shape}; they must be equal.")
     if not inside.any():
-        raise ValueError("the truth holds no cell: nothing to compare.")
+        raise ValueError("the truth holds no cell: there is nothing to compare; expected labels above 0.")
     true, found = truth[inside].astype(np.int64), proposed[inside].astype(np.int64)
     alone = found == 0
     found[alone] = found.max() + 1 + np.arange(alone.sum())

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import tifffile
 from scipy import ndimage
-from tqdm import tqdm
 
 from simulate.scene import illumination, make_once, smooth_noise
+from system.progress import progress
 
 PIXEL = 0.65  # µm
 GOLD_EVERY = 4
@@ -138,7 +138,7 @@ def _write_sequences(folder, frames, side, seed):
         for part in ("", "_GT/SEG", "_ST/SEG"):
             (folder / f"{sequence}{part}").mkdir(parents=True)
         cells, light = scatter_cells(rng, rng.integers(6, 11), frames, shape), illumination(rng, shape)
-        for time in tqdm(range(frames), desc=f"Simulating cells {sequence}", unit="frame", disable=None):
+        for time in progress(range(frames), f"Simulating cells {sequence}", "frame"):
             moved = [replace(c, centre=c.centre + rng.normal(0, 0.6, 2), major=c.major + rng.normal(0, 1)) for c in cells]
             labels = draw_labels(cells, time, shape)
             axes += true_axes(cells, time, labels)

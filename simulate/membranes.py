@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from scipy import ndimage
-from tqdm import tqdm
 
 from simulate.scene import make_once, smooth_noise
+from system.progress import progress
 
 TEST_SLICES = 5
 SMALLEST = 16  # px; smaller remains of a cell count as membrane
@@ -96,7 +96,7 @@ def draw_stack(rng, slices, side):
     warp = 4 * np.stack([smooth_noise(rng, shape, (4, 10, 10)) for _ in "yx"], axis=1)
     half, texture = np.clip(1.6 + 0.5 * smooth_noise(rng, shape, (2, 12, 12)), 1, 2.4), cytoplasm(rng, shape)
     images, cells = np.zeros(shape, np.uint8), np.zeros(shape, bool)
-    for z in tqdm(range(slices), desc="Simulating membranes", unit="slice", disable=None):
+    for z in progress(range(slices), "Simulating membranes", "slice"):
         owners = [divide(neurites, z + part, warp[z]) for part in (-0.35, 0, 0.35)]  # oblique membranes blur in a section
         away = [from_membrane(owner) for owner in owners]
         seen = np.mean([np.exp(-((distance / half[z]) ** 2)) for distance in away], axis=0)

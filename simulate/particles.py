@@ -6,9 +6,9 @@ import numpy as np
 import tifffile
 from scipy import ndimage
 from skimage.draw import polygon
-from tqdm import tqdm
 
 from simulate.scene import make_once, smooth_noise
+from system.progress import progress
 
 # BBBC005's page: counts from 1 to 100 in 24 steps, focus levels F1 to F48 (here five of them), clustering probability
 # 25 %, camera noise of variance 0.0001, blur by a Gaussian of diameter F and standard deviation 0.25 F px. Areas and
@@ -90,7 +90,7 @@ def _ragged_outline(rng, centre, area, look, shape):
 def _write_particles(folder, scenes, seed, shape=(520, 696)):
     for kind in ("images", "ground_truth", "objects"):
         (folder / f"BBBC005_v1_{kind}").mkdir()
-    for index in tqdm(range(scenes), desc="Simulating particles", unit="scene", disable=None):
+    for index in progress(range(scenes), "Simulating particles", "scene"):
         rng = np.random.default_rng((seed, index))
         step = index * 7 % len(COUNTS)  # all counts in any order, so that every level of blur gets few and many
         centres = scatter_cells(rng, COUNTS[step], shape)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from scipy import ndimage
-from tqdm import tqdm
 
 from simulate.scene import make_once, smooth_noise
+from system.progress import progress
 
 ICE = 0.3  # absorption between cell and capillary, where that of a dense cell is 1
 
@@ -123,7 +123,7 @@ def _granules(rng, shape, specimen):
 def _write_stacks(folder, samples, slices, side, seed):
     for part in ("inp", "out"):
         (folder / part).mkdir()
-    for number in tqdm(range(1, samples + 1), desc="Simulating stacks", unit="sample", disable=None):
+    for number in progress(range(1, samples + 1), "Simulating stacks", "sample"):
         rng = np.random.default_rng((seed, number))
         specimen = random_specimen(rng)
         absorption, cell = draw_sample(rng, specimen, (slices, side, side))

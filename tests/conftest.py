@@ -49,6 +49,7 @@ def discs():
 @pytest.fixture
 def scheduler():
     """A Dask scheduler with a worker, started as README.md says, in the folder of the program: its address, its process."""
+    pytest.importorskip("distributed", reason="Dask is in requirements-machines.txt")
     where = {"cwd": Path(cluster.__file__).parent, "stderr": subprocess.PIPE, "text": True}
     serving = subprocess.Popen([sys.executable, "-m", "dask", "scheduler", "--port", "0", "--no-dashboard"], **where)
     address = next(found[0] for line in serving.stderr if (found := re.search(r"tcp://127\S+|tcp://\d\S+", line)))

@@ -1,5 +1,9 @@
 """Every change is pure and does what it says; the elastic field is elasticdeform's."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -126,3 +130,32 @@ def test_examples_show_each_change_alone_and_all_together(pair):
     assert list(shown) == ["as read", *(change.__name__ for change in augment.CHANGES), "all together"]
     assert (shown["as read"][0][::32] == np.float32(0.8)).all() and image.max() <= 1 and (image[0] == 0).all()
     assert (shown["noise"][1] == mask).all() and (shown["rotate"][1] != mask).any()
+
+
+TINY = """
+import sys
+sys.path.insert(0, {root!r})
+import numpy as np
+import augment
+for shape in [(1, 9), (9, 1), (1, 1), (2, 3), (1, 2), (2, 1), (3, 2)]:
+    for channels in (1, 3, 5):
+        image = np.full((*shape, channels), 0.5, np.float32)
+        mask = np.full(shape, 7, np.uint16)
+        for change in augment.CHANGES[:4]:
+            warped, moved = change(np.random.default_rng(0), image, mask)
+            assert warped.shape == image.shape and moved.shape == shape, (change, shape)
+            assert (moved == 7).all() and np.allclose(warped, 0.5, atol=1e-5), (change, shape)
+        warped, moved = augment.geometry(np.random.default_rng(0), image, mask, shape=(64, 64))
+        assert warped.shape == (64, 64, channels) and (moved == 7).all() and np.allclose(warped, 0.5, atol=1e-5), shape
+row = np.arange(5, dtype=np.float32).reshape(1, 5, 1)
+moved = augment.warp(row, row[..., 0].astype(np.int32), augment.identity_grid((3, 5)) - np.float32(2))
+assert moved[0][..., 0].tolist() == moved[1].tolist() == [[2, 1, 0, 1, 2]] * 3, moved
+print("done")
+"""
+
+
+def test_images_with_sides_of_one_pixel_do_not_hang():
+    """In a process of its own: OpenCV would never return, and no test could stop it."""
+    program = TINY.format(root=str(Path(augment.__file__).parent))
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert finished.stdout == "done\n", finished.stderr

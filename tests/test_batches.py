@@ -98,7 +98,7 @@ def test_workers_stay_free_of_tensorflow_and_end(discs, small, tmp_path):
         "import batches\n"
         "from config import Config\n"
         "from data import Sample\n"
-        "def spy(samples, config, number, share):\n"
+        "def spy(samples, config, number, world):\n"
         "    return np.array(['tensorflow' in sys.modules or 'keras' in sys.modules]), np.zeros(300_000)\n"
         "if __name__ == '__main__':\n"
         "    import tensorflow\n"
@@ -173,10 +173,10 @@ def test_batches_carry_border_weights_when_asked(discs, small):
     assert parts[2].shape == (4, 64, 64)
 
 
-def test_the_choose_set_counts_every_pixel_once_and_fills_its_batches(discs, small):
+def test_the_validation_set_counts_every_pixel_once_and_fills_its_batches(discs, small):
     samples = [*discs(2, side=100), *discs(1, side=40)]
-    choose = batches.ValidationBatches(samples, small)
-    drawn = [choose[number] for number in range(len(choose))]
+    validation = batches.ValidationBatches(samples, small)
+    drawn = [validation[number] for number in range(len(validation))]
     assert all(len(part) == small.batch_size for batch in drawn for part in batch)
     weights = np.concatenate([batch[2] for batch in drawn])
     assert weights.sum() == 2 * 100 * 100 + 40 * 40
@@ -184,7 +184,7 @@ def test_the_choose_set_counts_every_pixel_once_and_fills_its_batches(discs, sma
     assert foreground == sum(sample.mask.sum() for sample in samples)
 
 
-def test_the_choose_set_is_never_augmented(discs, small):
+def test_the_validation_set_is_never_augmented(discs, small):
     sample = discs(1)[0]
     image = batches.ValidationBatches([sample], small)[0][0][0]
     np.testing.assert_array_equal(image, batches.normalise(sample.image, sample.limits))

@@ -5,6 +5,8 @@ import signal
 import time
 
 import pytest
+
+pytest.importorskip("distributed", reason="Dask is in requirements-machines.txt")
 from distributed import LocalCluster
 
 from parallel import cluster

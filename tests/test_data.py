@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import data
-from data import Sample, check_classes, normalise, prepare
+from data import Sample, check_classes, normalise, prepare, resize_labels
 
 
 def test_a_mask_of_another_size_is_refused():
@@ -65,35 +65,50 @@ def test_scaling_halves_image_and_mask():
 
 
 def test_a_class_count_that_the_masks_contradict_is_refused():
-    samples = [Sample("a", np.zeros((1, 3, 1)), np.array([[0, 1, 2]])), Sample("b", np.zeros((1, 3, 1)), np.array([[0, 1, 5]]))]
-    check_classes(samples, 6)
+    mask, two = np.array([[0, 1, 2]]), np.array([0, 1, 2], np.uint8)
+    samples = [Sample("a", np.zeros((1, 3, 1)), mask, object_classes=two), Sample("b", np.zeros((1, 3, 1)), mask)]
+    check_classes(samples[:1], 3)
     check_classes(samples, 2)
-    with pytest.raises(ValueError, match="b: the masks hold values up to 5, but 4 classes need exactly 0 to 3"):
-        check_classes(samples, 4)
+    with pytest.raises(ValueError, match="--classes 4: the masks hold 2 classes of objects .* Set --classes 3"):
+        check_classes(samples[:1], 4)
+    with pytest.raises(ValueError, match="--classes 3: the masks hold 1 class of objects .* but 2 were expected"):
+        check_classes(samples[1:], 3)
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.4, 0.25, 0.3, 1.5, 2.0, 3.0])
+def test_scaling_moves_no_object_against_its_image(scale):
+    """The centre of a disc in the scaled mask is the centre of its light in the scaled image, to a tenth of a pixel."""
+    y, x = np.mgrid[:200, :240]
+    mask = ((y - 88.3) ** 2 + (x - 121.7) ** 2 < 50**2).astype(np.uint16) * 7
+    scaled = prepare(Sample("a", (mask > 0).astype(np.float32)[..., None], mask), scale=scale)
+    light = scaled.image[..., 0].clip(0)
+    rows, columns = np.indices(light.shape)
+    for places in (rows, columns):
+        of_light, of_mask = (places * light).sum() / light.sum(), places[scaled.mask > 0].mean()
+        assert of_mask == pytest.approx(of_light, abs=0.1)
+    assert (scaled.mask > 0).sum() == pytest.approx(light.sum(), rel=0.01) and set(np.unique(scaled.mask)) == {0, 7}
+
+
+def test_a_small_label_wins_where_it_covers_most_of_a_pixel():
+    mask = np.array([[1, 1, 2], [1, 2, 2], [2, 2, 2]])
+    assert resize_labels(mask, (1, 1)).tolist() == [[2]]
+    assert resize_labels(np.array([[5]]), (3, 2)).tolist() == [[5, 5]] * 3
+    half = resize_labels(np.tile([0, 9], (8, 8)), (8, 8))  # every pixel is half object, half background
+    assert (half == 9).mean() == 0.5
+
+
+def test_digests_change_with_a_pixel_a_label_a_class_and_not_with_the_type_of_the_labels():
+    image, mask = np.zeros((4, 4, 1), np.uint8), np.eye(4, dtype=np.uint16)
+    sample = Sample("a", image, mask)
+    assert sample.digests() == Sample("b", image.copy(), mask.astype(np.int64)).digests()
+    other = image.copy()
+    other[3, 3] = 1
+    assert sample.digests()["image"] != Sample("a", other, mask).digests()["image"]
+    assert sample.digests()["image"] != Sample("a", image.reshape(2, 8, 1), mask.reshape(2, 8)).digests()["image"]
+    assert sample.digests()["mask"] != Sample("a", image, mask * 2).digests()["mask"]
+    classes = np.array([0, 1], np.uint8)
+    assert sample.digests()["mask"] != Sample("a", image, mask, object_classes=classes).digests()["mask"]
 
 
 def test_evenly_spaced_items():
     assert data.evenly("abcdefg", 3) == ["a", "d", "g"] and data.evenly("ab", 3) == ["a", "b"] and data.evenly([], 3) == []
-
-
-def test_targets_are_foreground_or_class_numbers():
-    mask = np.array([[0, 1, 2]])
-    assert data.target(mask, 2).tolist() == [[0, 1, 1]]
-    assert data.target(mask, 3).tolist() == [[0, 1, 2]]
-
-
-def test_the_edges_of_objects_become_a_border_of_the_given_width():
-    mask = np.array([[1, 1, 1, 1, 2, 2, 2, 2, 2, 0, 0, 3, 3, 3]])
-    assert data.target(mask, 2, border=1).tolist() == [[1, 1, 1, 2, 2, 1, 1, 1, 2, 0, 0, 2, 1, 1]]  # not where the tile ends
-    assert data.target(mask, 2, border=2).tolist() == [[1, 1, 2, 2, 2, 2, 1, 2, 2, 0, 0, 2, 2, 1]]
-    assert data.target(mask, 2).max() == 1
-
-
-def test_depths_rise_from_every_edge_to_one():
-    mask = np.zeros((7, 14), np.uint16)
-    mask[1:6, 1:6], mask[1:6, 6:13] = 3, 9  # 5x5 and 5x7 px, which touch
-    found = data.distance_map(mask)
-    np.testing.assert_allclose(found[3], np.array([0, 1, 2, 3, 2, 1, 1, 2, 3, 3, 3, 2, 1, 0]) / 3, atol=1e-6)
-    assert found.dtype == np.float32 and found[0].max() == 0
-    assert data.distance_map(np.ones((4, 4), int)).tolist() == np.ones((4, 4)).tolist()  # no edge in sight
-    assert data.distance_map(np.zeros((4, 4), int)).max() == 0

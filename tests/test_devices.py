@@ -5,8 +5,10 @@ import pytest
 
 import devices
 from config import Config
+from maps import OutputMaps
 from system.backend import keras
 from training import compiled_unet
+from unet import build_unet
 
 
 def test_batches_divide_by_the_number_of_replicas(capsys):
@@ -46,3 +48,19 @@ def test_a_network_in_another_precision_is_the_same(before, small):
     image = np.random.default_rng(0).normal(size=(1, 16, 16, 1)).astype(np.float32)
     np.testing.assert_allclose(copy(image), model(image), atol=0.05)
     assert keras.config.dtype_policy() == usual
+
+
+def test_all_layers_that_make_an_output_stay_float32():
+    """Probabilities of classes and distances come from two layers, which a third one joins."""
+    model = build_unet(filters=4, depth=2, maps=OutputMaps(3, distance=True))
+    copy = devices.in_precision(model, "bfloat16")
+    exact = {layer.name for layer in copy.layers[1:] if layer.compute_dtype == "float32"}  # the first is the input
+    assert exact == {"class_probability", "distance_map", "probability"}
+    image = np.random.default_rng(0).random((1, 16, 16, 1), np.float32)
+    np.testing.assert_allclose(copy(image)[..., :3].numpy().sum(axis=-1), 1, atol=1e-6)  # in bfloat16: 1e-2
+
+
+def test_a_network_of_layers_without_weights():
+    inputs = keras.Input((4, 4, 1))
+    copy = devices.in_precision(keras.Model(inputs, keras.layers.ReLU()(keras.layers.Rescaling(5)(inputs))), "bfloat16")
+    assert copy(np.full((1, 4, 4, 1), 0.25, np.float32)).numpy().max() == 1.25

@@ -170,7 +170,7 @@ def test_a_member_that_points_outside_is_refused(folder, name):
 
 
 def test_an_empty_folder_and_a_missing_one(tmp_path):
-    with pytest.raises(ValueError, match=r"holds no images; expected ImageId/images/\*\.png"):
+    with pytest.raises(ValueError, match=r"holds no files; expected ImageId/images/\*\.png"):
         dsb.load(tmp_path, cache=None)
     with pytest.raises(ValueError, match="nowhere: no such folder or zip file"):
         dsb.load(tmp_path / "nowhere", cache=None)

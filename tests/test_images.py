@@ -9,31 +9,9 @@ import PIL.Image
 import pytest
 import tifffile
 
-from data import to_channels
-from readers import images
-from readers.images import (
-    as_image,
-    binary_mask,
-    has_planar_colours,
-    read_image,
-    read_pixel_size,
-    read_planes,
-    read_stack,
-)
+from readers.images import as_image, read_image, read_planes, read_stack
 
 RGBA = np.array([[[255, 0, 0, 255], [10, 10, 10, 255]]], np.uint8)
-
-
-def test_colour_becomes_gray_by_luminance_and_alpha_is_dropped():
-    assert to_channels(RGBA, 1)[..., 0].tolist() == [[76, 10]]  # 0.299 * 255
-    assert to_channels(RGBA, 3).tolist() == RGBA[..., :3].tolist()
-    assert to_channels(RGBA, 4) is RGBA
-    assert to_channels(np.array([[7]]), 3).tolist() == [[[7, 7, 7]]]
-
-
-def test_channels_that_cannot_be_made_are_refused():
-    with pytest.raises(ValueError, match="stack.tif: has 5 channels, cannot be made into 3"):
-        to_channels(np.zeros((2, 2, 5)), 3, "stack.tif")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
@@ -64,23 +42,6 @@ def test_a_truncated_image_is_refused_by_name(tmp_path, suffix, kept):
 def test_a_file_of_another_kind_is_refused():
     with pytest.raises(ValueError, match=r"notes\.txt: not an image this program reads"):
         read_image(b"hello", "notes.txt")
-
-
-@pytest.mark.parametrize("values", [[0, 1, 1], [0, 255, 255], [0, 0, 0], [1, 1, 1], [False, True, True]])
-def test_masks_of_0_and_1_and_of_0_and_255_are_right(values):
-    assert binary_mask(np.array([values]), "m.png").tolist() == [[bool(value) for value in values]]
-
-
-def test_a_gray_mask_stored_as_colour_is_right():
-    mask = np.array([[[255, 255, 255, 255], [0, 0, 0, 255]]], np.uint8)
-    assert binary_mask(mask, "m.png").tolist() == [[True, False]]
-
-
-def test_other_mask_values_are_refused():
-    with pytest.raises(ValueError, match=r"m\.png: mask values 0, 128, 255; a binary mask holds"):
-        binary_mask(np.array([[0, 128, 255]]), "m.png")
-    with pytest.raises(ValueError, match=r"m\.png: a coloured mask"):
-        binary_mask(RGBA, "m.png")
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "lzw"}, {"metadata": {"axes": "ZYX"}}])
@@ -124,35 +85,12 @@ def test_pages_of_different_sizes(tmp_path):
         read_image(tmp_path / "a.tif")
 
 
-@pytest.mark.parametrize(
-    ("resolution", "unit", "expected"),
-    [
-        ((52631.6, 52631.6), "CENTIMETER", 0.19),
-        ((50800, 50800), "INCH", 0.5),
-        ((72, 72), "INCH", None),
-        ((1200, 1200), "INCH", None),
-        ((5, 5), "NONE", None),
-        ((20000, 10000), "CENTIMETER", None),
-    ],
-)
-def test_the_pixel_size_that_a_tiff_states(tmp_path, resolution, unit, expected):
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 6), np.uint8), resolution=resolution, resolutionunit=unit)
-    assert read_pixel_size(tmp_path / "a.tif") == (pytest.approx(expected, rel=1e-3) if expected else None)
-
-
 def test_jpeg_is_read_alone_and_inside_a_tiff(tmp_path):
     image = np.full((16, 24, 3), (200, 100, 50), np.uint8)
     iio.imwrite(tmp_path / "a.jpg", image, quality=95)
     tifffile.imwrite(tmp_path / "a.tif", image, compression="jpeg", photometric="rgb")
     for name in ("a.jpg", "a.tif"):
         np.testing.assert_allclose(read_image(tmp_path / name), image, atol=4)
-
-
-def test_the_pixel_size_that_imagej_states(tmp_path):
-    tifffile.imwrite(
-        tmp_path / "a.tif", np.zeros((5, 6), np.uint8), imagej=True, resolution=(4, 4), metadata={"unit": "micron"}
-    )
-    assert read_pixel_size(tmp_path / "a.tif") == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(
@@ -202,15 +140,6 @@ def test_an_image_of_a_single_row(tmp_path):
     assert read_planes(tmp_path / "a.tif").shape == (1, 1, 9, 1)
 
 
-@pytest.mark.parametrize(("size", "unit", "expected"), [(0.65, "µm", 0.65), (325, "nm", 0.325), (2, "furlong", None)])
-def test_the_pixel_size_of_ome_tiff(tmp_path, size, unit, expected):
-    metadata = {"axes": "YX", "PhysicalSizeX": size, "PhysicalSizeXUnit": unit}
-    tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((9, 8), np.uint8), ome=True, metadata=metadata)
-    assert read_pixel_size(tmp_path / "a.ome.tif") == (expected and pytest.approx(expected))
-    tifffile.imwrite(tmp_path / "b.ome.tif", np.zeros((9, 8), np.uint8), ome=True)
-    assert read_pixel_size(tmp_path / "b.ome.tif") is None
-
-
 def test_colours_of_sixteen_bits_are_kept(tmp_path):
     image = np.random.default_rng(0).integers(0, 4000, (9, 8, 3), dtype=np.uint16)
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(image))
@@ -222,13 +151,6 @@ def test_channels_are_not_taken_for_colours(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 9, 8), np.uint8), imagej=True, metadata={"axes": "CYX"})
     with pytest.raises(ValueError, match=r"a\.tif: holds 4 channels that are no colours"):
         read_image(tmp_path / "a.tif")
-
-
-@pytest.mark.parametrize(
-    "text", ["<OME><BinaryOnly/></OME>", "<OME><Image><Pixels PhysicalSizeX='abc'/></Image></OME>", "<OME"]
-)
-def test_a_pixel_size_that_cannot_be_read_is_none(text):
-    assert images._ome_pixel_size(text) is None
 
 
 @pytest.mark.parametrize(
@@ -291,45 +213,10 @@ def test_several_channels_of_several_samples_are_refused(tmp_path, photometric, 
         read_planes(tmp_path / "a.ome.tif", 1)
 
 
-def test_a_palette_gives_its_colours(tmp_path):
-    for bits in (257, 1):  # of 16 bits, as TIFF asks for, and of 8, as some programs write
-        palette = np.zeros((3, 256), np.uint16)
-        palette[:, 7] = 10 * bits, 20 * bits, 30 * bits
-        tifffile.imwrite(tmp_path / "a.tif", np.full((4, 5), 7, np.uint8), photometric="palette", colormap=palette)
-        assert read_planes(tmp_path / "a.tif")[0, 0, 0].tolist() == [10, 20, 30]
-
-
-def test_a_palette_of_imagej_only_shows_the_values(tmp_path):
-    palette = np.zeros((3, 256), np.uint16)
-    palette[2] = np.arange(256) * 257  # blue
-    image = np.arange(20, dtype=np.uint8).reshape(4, 5)
-    tifffile.imwrite(tmp_path / "a.tif", image, photometric="palette", colormap=palette, description="ImageJ=1.54f\n")
-    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), image)
-
-
-def test_high_values_that_are_dark_become_bright_ones_except_those_of_imagej(tmp_path):
-    image = np.arange(20, dtype=np.uint8).reshape(4, 5)
-    for description, expected in (("", 255 - image), ("ImageJ=1.54f\n", image)):
-        tifffile.imwrite(tmp_path / "a.tif", image, photometric="miniswhite", description=description, metadata=None)
-        np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), expected)
-
-
-def test_colours_other_than_rgb_are_read_in_jpeg_only(tmp_path):
-    PIL.Image.new("RGB", (40, 30), (200, 100, 50)).convert("YCbCr").save(tmp_path / "a.tif")
-    with pytest.raises(ValueError, match="a.tif: its colours are YCBCR, which this program does not read; save it as RGB"):
-        read_image(tmp_path / "a.tif")
-
-
 def test_of_a_photograph_with_a_preview_the_photograph_is_read(tmp_path):
     pictures = [PIL.Image.new("RGB", size, (200, 100, 50)) for size in ((40, 30), (4, 3))]
     pictures[0].save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=pictures[1:])
     assert read_image(tmp_path / "a.jpg").shape == (30, 40, 3)
-
-
-def test_slices_that_look_like_colours(tmp_path):
-    for pages, options, expected in ((3, {}, True), (4, {}, True), (5, {}, False), (3, {"metadata": {"axes": "ZYX"}}, False)):
-        tifffile.imwrite(tmp_path / "a.tif", np.zeros((pages, 40, 50), np.uint16), **options)
-        assert has_planar_colours(tmp_path / "a.tif") == expected, (pages, options)
 
 
 def test_pictures_that_pillow_would_change(tmp_path):
@@ -343,11 +230,3 @@ def test_pictures_that_pillow_would_change(tmp_path):
     frames[0].save(tmp_path / "moving.png", save_all=True, append_images=frames[1:])
     with pytest.raises(ValueError, match="moving.png: .*an animation of"):
         read_planes(tmp_path / "moving.png")
-
-
-def test_a_pixel_size_that_is_not_a_number_is_none(tmp_path):
-    tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((4, 5), np.uint8), metadata={"axes": "YX", "PhysicalSizeX": float("nan")})
-    assert read_pixel_size(tmp_path / "a.ome.tif") is None
-    tifffile.imwrite(tmp_path / "b.ome.tif", np.zeros((4, 5), np.uint8),
-                     metadata={"axes": "YX", "PhysicalSizeX": 0.0005, "PhysicalSizeXUnit": "mm"})  # fmt: skip
-    assert read_pixel_size(tmp_path / "b.ome.tif") == pytest.approx(0.5)

@@ -1,5 +1,7 @@
 """Crops of one photograph are found, and what only looks alike is not joined."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -78,3 +80,36 @@ def test_examples_are_the_clearest_and_the_least_clear_pair_of_every_kind():
     ]
     assert [match.correlation for match in leaks.examples(matches)] == [0.9, 0.6, 0.95]
     assert leaks.examples([]) == []
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 5])
+def test_images_compared_in_blocks_match_as_all_at_once(photographs, monkeypatch, at_once):
+    crops = [crop for photograph in photographs for crop in quarters(photograph)]
+    crops += [crops[3] // 2 + 9, crops[8]]
+    expected = [(match.first, match.second, match.kind, match.seam) for match in leaks.find_matches(crops)]
+    monkeypatch.setattr(leaks, "AT_ONCE", at_once)
+    found = leaks.find_matches(crops)
+    assert [(match.first, match.second, match.kind, match.seam) for match in found] == expected
+    assert {kind for _, _, kind, _ in expected} == {"right", "below", "duplicate"}
+
+
+def test_no_image_is_kept():
+    """40 images of 512x512 px as float32 would hold 40 MiB, their borders and thumbnails hold 1 MiB."""
+
+    def images():
+        for number in range(40):
+            yield np.random.default_rng(number).integers(0, 255, (512, 512, 1), dtype=np.uint8)
+
+    leaks.leak_groups([next(images())])
+    tracemalloc.start()
+    groups, _ = leaks.leak_groups(images())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(groups) == 40 and peak < 8 * 2**20
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 1), (2, 3), (2, 40)])
+def test_images_of_a_few_pixels(shape):
+    images = [np.random.default_rng(number).integers(0, 255, (*shape, 3), dtype=np.uint8) for number in range(4)]
+    assert leaks.leak_groups(images)[0].shape == (4,)
+    assert leaks.leak_groups([])[0].tolist() == []

@@ -1,6 +1,9 @@
 """True and predicted objects side by side: drawn cases with known answers."""
 
+import tracemalloc
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from data import Sample
@@ -117,3 +120,67 @@ def test_images_are_scored_one_by_one_and_together():
     assert mean_average_precision(samples, [TRUTH, TRUTH]) == 1
     pooled = pooled_detection(table)  # 4 true, 3 predicted, 3 matched
     assert pooled == pytest.approx({"ap50": 3 / 4, "f1": 6 / 7, "panoptic": 2 * (2 + 2 / 3) / 7})
+
+
+def dense(truth, predicted):
+    """``match`` and ``count_objects`` as plain NumPy: every true object with every predicted one."""
+    true, found = (np.unique(labels[labels > 0]) for labels in (truth, predicted))
+    shared = np.array([[((truth == t) & (predicted == p)).sum() for p in found] for t in true]).reshape(len(true), len(found))
+    areas, others = (np.array([(a == n).sum() for n in numbers], int) for a, numbers in ((truth, true), (predicted, found)))
+    iou = shared / np.maximum(areas[:, None] + others - shared, 1)
+    rows = []
+    for i, number in enumerate(true):
+        row = {"label": number, "predicted": 0, "iou": 0.0, "covering": 0, "covering_iou": 0.0}
+        if len(found) and iou[i].max() > 0:
+            row |= {"predicted": found[iou[i].argmax()], "iou": iou[i].max()}
+        for j in np.flatnonzero(shared[i] > areas[i] / 2):
+            row |= {"covering": found[j], "covering_iou": iou[i, j]}
+        rows.append(row)
+    counts = {
+        "objects": len(true), "predicted": len(found), "matched": [(iou > least).sum() for least in IOUS],
+        "matched_iou": iou[iou > 0.5].sum(), "splits": ((shared > others / 2).sum(axis=1) > 1).sum(),
+        "merges": ((shared > areas[:, None] / 2).sum(axis=0) > 1).sum(),
+    }  # fmt: skip
+    return pd.DataFrame(rows, columns=["label", "predicted", "iou", "covering", "covering_iou"]), counts
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.int32])
+def test_random_objects_match_as_in_a_dense_table(seed, dtype):
+    """Coarse blocks in a finer one's place: objects that are split, merged, half covered and equally well matched."""
+    rng = np.random.default_rng(seed)
+    numbers = np.sort(rng.choice(60_000, 8, replace=False)).astype(dtype)
+    numbers[0] = 0
+    coarse, fine = (numbers[np.kron(rng.integers(0, 8, (24 // n, 24 // n)), np.ones((n, n), int))] for n in (6, 4))
+    predicted = np.where(rng.random((24, 24)) < rng.choice([0.5, 0.9, 1]), coarse, fine)
+    table, counts = dense(coarse, predicted)
+    pd.testing.assert_frame_equal(match(coarse, predicted), table, check_dtype=False)
+    found = count_objects(coarse, predicted)
+    assert {name: np.array(value).tolist() for name, value in found.items()} == {
+        name: np.array(value).tolist() for name, value in counts.items()
+    }
+
+
+def test_images_larger_than_what_is_compared_at_once(monkeypatch):
+    monkeypatch.setattr("scores.matching.AT_ONCE", 7)
+    table, counts = dense(TRUTH, TRUTH.T.reshape(TRUTH.shape))
+    pd.testing.assert_frame_equal(match(TRUTH, TRUTH.T.reshape(TRUTH.shape)), table, check_dtype=False)
+    assert count_objects(TRUTH, TRUTH.T.reshape(TRUTH.shape))["matched"].tolist() == counts["matched"]
+
+
+def test_very_many_objects_need_little_memory():
+    """10,000 objects against 10,000: a table of all pairs would hold 800 MB."""
+    truth = np.kron(np.arange(1, 10_001, dtype=np.int32).reshape(100, 100), np.ones((4, 4), np.int32))
+    tracemalloc.start()
+    counts = count_objects(truth, np.roll(truth, 1, axis=1))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert counts["matched"][:3].tolist() == [10_000, 10_000, 0] and peak < 30 * 2**20  # each IoU is 12 / 20
+
+
+def test_labels_up_to_32_bits_and_none_beyond():
+    truth = np.where(TRUTH == 4, 2**32 - 1, TRUTH)
+    assert match(truth, truth)["predicted"].tolist() == [7, 2**32 - 1]
+    for wrong in (-1, 2**32):
+        with pytest.raises(ValueError, match=f"the predicted labels are .*{wrong}.*expected numbers from 0 to 4294967295"):
+            match(TRUTH, np.where(TRUTH == 4, wrong, TRUTH))

@@ -1,21 +1,16 @@
 """Scores of drawn masks that a person can check by hand."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from data import Sample
+from maps import OutputMaps
 from metrics import (
     Counts,
-    bootstrap_interval,
-    class_scores,
     count_pixels,
     fit_threshold,
     pixel_scores,
     score_table,
-    stratum_table,
-    summarise,
-    to_mask,
 )
 
 TRUTH = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 0]])
@@ -46,34 +41,20 @@ def test_masks_of_different_size_are_refused():
         count_pixels(TRUTH, np.zeros((2, 2)))
 
 
-def test_scores_of_three_classes_are_the_mean_of_the_two_above_background():
-    scores, counts = class_scores(np.array([[1, 1, 2, 0]]), np.array([[1, 2, 2, 0]]), 3)
-    assert scores["dice"] == pytest.approx((2 / 3 + 2 / 3) / 2)
-    assert counts == Counts(2, 1, 1, 4)
-
-
-def test_decisions():
-    probability = np.array([[[0.4], [0.6]]])
-    assert to_mask(probability, 0.5).tolist() == [[0, 1]]
-    assert to_mask(probability, 0.3).tolist() == [[1, 1]]
-    assert to_mask(np.array([[[0.2, 0.5, 0.3]]]), None, 3).tolist() == [[1]]
+def test_scores_of_three_classes_stand_beside_their_mean():
+    truth = np.array([[1, 1, 2, 0], [3, 0, 0, 0]])  # object 3 is of class 2
+    sample = Sample("a", np.zeros((2, 4, 1), np.uint8), truth, object_classes=np.array([0, 1, 2, 2], np.uint8))
+    assert sample.class_map.tolist() == [[1, 1, 2, 0], [2, 0, 0, 0]]
+    row = score_table([sample], [np.array([[1, 2, 2, 0], [2, 0, 0, 0]])], 3).iloc[0]
+    assert row["dice_class_1"] == pytest.approx(2 / 3) and row["dice_class_2"] == pytest.approx(4 / 5)
+    assert row["dice"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert row[list(Counts._fields)].tolist() == [3, 1, 1, 11]
 
 
 def test_the_threshold_is_the_one_that_separates():
     probability = np.array([[0.1, 0.28], [0.33, 0.9]])[..., None]
-    threshold, dice = fit_threshold([probability], [np.array([[0, 0], [5, 5]])])
+    threshold, dice = fit_threshold([probability], [np.array([[0, 0], [5, 5]])], OutputMaps())
     assert (threshold, dice) == (0.3, 1.0)
-
-
-def test_the_interval_draws_whole_groups():
-    values, groups = np.array([0.0, 0.0, 1.0, 1.0]), np.array([0, 0, 1, 1])
-    assert bootstrap_interval(values, groups) == (0.0, 1.0)  # two independent groups: all or nothing
-    assert bootstrap_interval(np.zeros(4), [0, 0, 0, 1], len) == (2, 6)  # twice the group of one, or that of three
-    low, high = bootstrap_interval(np.tile([0.0, 1.0], 200), np.arange(400))
-    assert low == pytest.approx(0.5 - 1.96 * 0.025, abs=0.01)  # the normal approximation: 0.5 / sqrt(400)
-    assert high == pytest.approx(0.5 + 1.96 * 0.025, abs=0.01)
-    assert bootstrap_interval([0.5, 0.5], np.arange(2)) == (0.5, 0.5)
-    assert bootstrap_interval([0.5, 0.9], np.zeros(2)) == (None, None)  # one group says nothing about others
 
 
 @pytest.fixture
@@ -87,25 +68,3 @@ def test_one_row_per_image(table):
     assert table["name"].tolist() == ["a", "b"]
     assert table["dice"].tolist() == [1.0, 0.0]
     assert table["true_positive"].tolist() == [4, 0]
-
-
-def test_summary_holds_mean_median_and_pooled(table):
-    summary = summarise(table)
-    assert (summary["images"], summary["groups"]) == (2, 2)
-    assert summary["dice"]["mean"] == summary["dice"]["median"] == 0.5
-    assert summary["dice"]["pooled"] == pytest.approx(2 * 4 / (2 * 4 + 4))
-    assert summary["dice"]["mean_interval"] == (0.0, 1.0)
-    assert summary["dice"]["pooled_interval"] == (0.0, 1.0)
-
-
-def test_a_cluster_of_one_group_has_no_interval_and_no_nan(table):
-    single = table.iloc[:1].assign(stratum=3)
-    rows = stratum_table(pd.concat([table, single])).set_index("cluster")
-    assert rows.loc[3, "dice_low"] is None and rows.loc[3, "dice_high"] is None
-    assert rows.loc[7, "dice_low"] == 0.0
-
-
-def test_one_row_per_cluster(table):
-    row = stratum_table(pd.concat([table, table.assign(stratum=3, dice=1.0)])).set_index("cluster")
-    assert row["images"].to_dict() == {3: 2, 7: 2}
-    assert row["dice"].to_dict() == {3: 1.0, 7: 0.5}

@@ -66,6 +66,7 @@ def wait_for_epochs(folder, count, seconds=200):
 @pytest.fixture
 def begun():
     """Processes that are killed when a test ends."""
+    pytest.importorskip("jax", reason="JAX is in requirements-machines.txt")
     processes = []
     yield processes
     for process in processes:
@@ -99,30 +100,30 @@ def test_machines_with_different_settings_all_end(nuclei_folder, tmp_path, begun
 def test_unlike_machines_are_told_what_to_do(monkeypatch):
     monkeypatch.setattr(nodes, "of_all", lambda value: [value, value + 1])
     with pytest.raises(ValueError, match="Precisions differ from machine to machine; begin with --precision float32"):
-        nodes.check_alike(nodes.Share(0, 2), "Precisions", {"is": "bfloat16"}, "begin with --precision float32")
+        nodes.compare(nodes.World(0, 2), "Precisions", {"is": "bfloat16"}, "begin with --precision float32")
     monkeypatch.setattr(nodes, "of_all", lambda value: [value, value])
-    nodes.check_alike(nodes.Share(0, 2), "Precisions", {"is": "bfloat16"})
+    nodes.compare(nodes.World(0, 2), "Precisions", {"is": "bfloat16"})
 
 
-@pytest.mark.skipif("UNET_SLOW" not in os.environ, reason="a minute or more; UNET_SLOW=1 runs it")
+@pytest.mark.slow  # a minute or more
 def test_a_process_that_dies_ends_the_other_and_resume_goes_on(nuclei_folder, tmp_path, begun):
     folder = tmp_path / "run"
     begun += start_two(nuclei_folder, folder, "--epochs", "100000")
     wait_for_epochs(folder, 1)
     begun[1].kill()
     told, error = begun[0].communicate(timeout=100)
-    assert begun[0].returncode == 1 and f"if one is lost all end: go on with --resume {folder} --nodes" in told
-    assert "train_and_predict.py: machine 0 of 2 stopped; if another one did first, this is why:" in error
+    assert begun[0].returncode == 1 and f"If one is lost, all stop; continue with --resume {folder} --nodes" in told
+    assert "train_and_predict.py: rank 0 of 2 stopped. If another machine did so first, this is the reason:" in error
     done = wait_for_epochs(folder, 1)
     begun += [script("dsb", "--resume", folder)]
     assert wait_for_epochs(folder, done + 1) > done
     begun[2].terminate()
-    assert "Stopped. To go on" in begun[2].communicate(timeout=60)[0] and begun[2].returncode == 130
+    assert "Stopped. To continue" in begun[2].communicate(timeout=60)[0] and begun[2].returncode == 130
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1:5000", "10.0.0.1/2/0", "10.0.0.1:5000/2/2", "a:1/two/0"])
 def test_addresses_that_cannot_be(address):
-    with pytest.raises(ValueError, match="expected host:port/count/number"):
+    with pytest.raises(ValueError, match="expected host:port/world_size/rank"):
         nodes.join(address)
 
 
@@ -131,13 +132,13 @@ def test_auto_is_for_what_a_launcher_started(nuclei_folder, tmp_path, begun):
     _, error = begun[0].communicate(timeout=100)
     assert (
         begun[0].returncode == 1
-        and "auto is for what srun or mpirun (Open MPI 4) started" in error
+        and "auto works only under srun or mpirun (Open MPI 4)" in error
         and not (tmp_path / "run").exists()
     )
 
 
 def test_several_machines_need_jax():
-    with pytest.raises(ValueError, match="requirements-cluster\\.txt, and set KERAS_BACKEND=jax"):
+    with pytest.raises(ValueError, match="requirements-machines\\.txt, and set KERAS_BACKEND=jax"):
         nodes.join("127.0.0.1:5000/2/0")
 
 
@@ -148,7 +149,7 @@ def test_the_shares_of_a_batch_are_the_batch(small, discs):
         np.testing.assert_array_equal(parts[0], np.concatenate(parts[1:]))
 
 
-def test_the_shares_of_the_choose_set_are_the_choose_set(small, discs):
+def test_the_shares_of_the_validation_set_are_the_validation_set(small, discs):
     whole, shares = ValidationBatches(discs(3), small), [ValidationBatches(discs(3), small, (number, 2)) for number in range(2)]
     assert len(whole) == len(shares[0]) == len(shares[1])
     for batch, *parts in zip(map(whole.__getitem__, range(len(whole))), *shares, strict=False):

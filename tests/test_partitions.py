@@ -101,3 +101,15 @@ def test_a_gap_in_a_membrane_is_closed_where_the_membrane_is_still_more_probable
 def test_no_gap_is_closed_where_there_is_no_membrane():
     even = np.full((20, 20), 0.25, np.float32)
     assert (close_gaps(even, 0.1) == even).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (2, 3)])
+def test_images_of_few_pixels(shape):
+    assert cells_after_thinning(np.zeros(shape, bool)).tolist() == np.ones(shape, int).tolist()
+
+
+def test_numbers_that_16_bits_cannot_hold(blocks):
+    truth, proposed = blocks
+    high = np.array([0, 1, 70_000, 2**31 - 2, 65_536, 2**31 - 1])
+    assert v_rand(high[truth], high[proposed]) == v_rand(truth, proposed)
+    assert v_info(high[truth], high[proposed]) == pytest.approx(v_info(truth, proposed))

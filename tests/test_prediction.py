@@ -5,15 +5,17 @@ import sys
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 from data import Sample, prepare
+from devices import without_normalisation
+from maps import OutputMaps
 from prediction import (
     check_prediction_tile,
     openvino_function,
     predict_function,
     predict_image,
     predict_samples,
-    without_normalisation,
 )
 from unet import build_unet, reach
 
@@ -22,22 +24,20 @@ def random_unet(depth, **settings):
     """A network with random weights everywhere, so that every pixel depends on all that it can see."""
     keras.utils.set_random_seed(depth)
     model = build_unet(filters=4, depth=depth, dropout=0.0, **settings)
-    rng = np.random.default_rng(depth)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            shape = layer.gamma.shape
-            layer.set_weights(
-                [
-                    rng.uniform(0.5, 1.5, shape),
-                    rng.normal(0, 0.3, shape),
-                    rng.normal(0, 0.3, shape),
-                    rng.uniform(0.5, 1.5, shape),
-                ]
-            )
+    randomise(model, depth)
     return model
 
 
-@pytest.mark.parametrize("settings", [{}, {"upsampling": "nearest", "classes": 3}, {"normalisation": False}])
+def randomise(model, seed=0):
+    """Give every batch normalisation random weights, as after training."""
+    rng = np.random.default_rng(seed)
+    ranges = {"gamma": (0.5, 1.5), "beta": (-0.5, 0.5), "moving_mean": (-0.5, 0.5), "moving_variance": (0.5, 1.5)}
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([rng.uniform(*ranges[weight.name], weight.shape) for weight in layer.weights])
+
+
+@pytest.mark.parametrize("settings", [{}, {"upsampling": "nearest", "maps": OutputMaps(border=True)}, {"normalisation": False}])
 def test_normalisation_multiplied_into_the_convolutions_changes_nothing(settings):
     model = random_unet(2, **settings)
     image = np.random.default_rng(1).random((2, 32, 48, 1), dtype=np.float32)
@@ -48,9 +48,90 @@ def test_normalisation_multiplied_into_the_convolutions_changes_nothing(settings
     np.testing.assert_allclose(keras.ops.convert_to_numpy(model(image, training=False)), expected)  # itself stays as it is
 
 
-@pytest.mark.parametrize("settings", [{}, {"upsampling": "nearest", "classes": 3}, {"distance": True}])
+def conv(filters=4, size=3, **options):
+    return layers.Conv2D(filters, size, padding="same", **options)
+
+
+def norm(**options):
+    return layers.BatchNormalization(**options)
+
+
+def twice(layer, x):
+    return layer(layer(x))
+
+
+def read_twice(x):
+    before = conv()(x)
+    return layers.Concatenate()([norm()(before), before])
+
+
+def two_norms(x):
+    before = conv()(x)
+    return layers.Add()([norm()(before), norm()(before)])
+
+
+def also_an_output(x):
+    before = conv()(x)
+    return [norm()(before), before]
+
+
+NETWORKS = {  # name: (layers from the network's input on, how many normalisations stay)
+    "bias": (lambda x: norm()(conv(use_bias=True)(x)), 0),
+    "no bias": (lambda x: norm()(conv(use_bias=False)(x)), 0),
+    "groups": (lambda x: norm()(conv(groups=2)(conv()(x))), 0),
+    "no scale and no offset": (lambda x: norm(scale=False, center=False)(conv()(x)), 0),
+    "transposed": (lambda x: norm()(layers.Conv2DTranspose(6, 2, strides=2)(conv()(x))), 0),
+    "transposed, no bias": (lambda x: norm()(layers.Conv2DTranspose(6, 2, strides=2, use_bias=False)(conv()(x))), 0),
+    "one after another": (lambda x: norm()(norm()(conv()(x))), 1),
+    "first of all": (lambda x: conv()(norm()(x)), 1),
+    "skip connection taken before": (read_twice, 1),
+    "skip connection taken after": (lambda x: layers.Add()([y := norm()(conv()(x)), layers.ReLU()(y)]), 0),
+    "after Add": (lambda x: norm()(layers.Add()([conv()(x), conv()(x)])), 1),
+    "after an operation": (lambda x: norm()(conv()(x) + 1), 1),
+    "after ReLU": (lambda x: norm()(layers.ReLU()(conv()(x))), 1),
+    "after an activation in the convolution": (lambda x: norm()(conv(activation="relu")(x)), 1),
+    "after DepthwiseConv2D": (lambda x: norm()(layers.DepthwiseConv2D(3, padding="same")(conv()(x))), 1),
+    "after SeparableConv2D": (lambda x: norm()(layers.SeparableConv2D(4, 3, padding="same")(x)), 1),
+    "after MaxPooling2D": (lambda x: norm()(layers.MaxPooling2D(2)(conv()(x))), 1),
+    "convolution shared by two": (two_norms, 2),
+    "convolution is an output": (also_an_output, 1),
+    "convolution called twice": (lambda x: norm()(twice(conv(4), conv(4)(x))), 1),
+    "normalisation called twice": (lambda x: twice(norm(), conv()(x)), 1),
+    "normalisation shared by two": (lambda x: layers.Add()([(n := norm())(conv()(x)), n(conv()(x))]), 1),
+    "of rows, not channels": (lambda x: norm(axis=1)(conv()(x)), 1),
+    "by the batch, as in training": (lambda x: norm()(conv()(x), training=True), 1),
+    "within a network of its own": (lambda x: conv()(keras.Sequential([conv(), norm()])(x)), 0),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_only_what_can_be_multiplied_into_a_convolution_is(name):
+    """Other normalisations stay layers; the result is the same in each case."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((16, 16, 2))
+    build, left = NETWORKS[name]
+    model = keras.Model(inputs, build(inputs))
+    randomise(model)
+    plain = without_normalisation(model)
+    assert sum(isinstance(layer, keras.layers.BatchNormalization) for layer in plain.layers) == left
+    image = np.random.default_rng(1).normal(0, 3, (2, 16, 16, 2)).astype(np.float32)
+    expected, found = model(image, training=False), plain(image, training=False)
+    for right, answer in zip(keras.tree.flatten(expected), keras.tree.flatten(found), strict=True):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(answer), keras.ops.convert_to_numpy(right), atol=1e-5)
+
+
+def test_a_normalisation_in_another_precision_than_its_convolution_stays():
+    """Multiplied into the convolution, it would give bfloat16 instead of float32."""
+    inputs = keras.Input((8, 8, 1))
+    model = keras.Model(inputs, norm(dtype="float32")(conv(dtype="mixed_bfloat16")(inputs)))
+    assert without_normalisation(model).output.dtype == model.output.dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"upsampling": "nearest", "maps": OutputMaps(border=True)}, {"maps": OutputMaps(3, distance=True)}]
+)
 def test_openvino_predicts_what_keras_predicts(settings):
-    pytest.importorskip("openvino")
+    pytest.importorskip("openvino", reason="OpenVINO is in requirements-exchange.txt")
     model, rng = random_unet(2, **settings), np.random.default_rng(1)
     predict, expected = openvino_function(model, "float32"), predict_function(model)
     results = [(predict(image), expected(image)) for image in (rng.random((n, 32, 16 * n, 1), np.float32) for n in (1, 2, 3))]
@@ -116,7 +197,7 @@ def test_padding_does_not_depend_on_the_tile(small):
 
 
 @pytest.mark.parametrize("tta", [1, 4, 8])
-def test_views_come_back_to_their_place_and_average(small, tta):
+def test_turned_images_come_back_to_their_place_and_average(small, tta):
     """An answer equal to the image stays in its place; one that always grows to the right averages out."""
     image = np.random.default_rng(0).integers(0, 256, (48, 80, 1), dtype=np.uint8)
     config = small.replace(tta=tta)

@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+
+pytest.importorskip("distributed", reason="Dask is in requirements-machines.txt")
+pytest.importorskip("ome_zarr", reason="ome-zarr is in requirements-machines.txt")
 from distributed import Client
 from drawn import nuclei
 from ome_zarr.scale import Methods

@@ -74,7 +74,7 @@ def names(samples):
     return [int(sample.name.split("_")[1]) for sample in samples]
 
 
-def test_one_unit_reports_the_next_chooses_the_others_fit():
+def test_one_unit_is_the_test_the_next_one_validates_the_others_train():
     units = ["7", "7", "8", "9", "9", "10"]
     split = hold_out(slices(6), units, "9")
     assert [names(members) for _, members in split.items()] == [[0, 1, 2], [5], [3, 4]]
@@ -86,11 +86,11 @@ def test_one_unit_reports_the_next_chooses_the_others_fit():
 def test_a_unit_that_is_not_there_and_too_few_units():
     with pytest.raises(ValueError, match="--hold-out 5: not among the data, which has 7, 8, 9"):
         hold_out(slices(3), ["7", "8", "9"], "5")
-    with pytest.raises(ValueError, match="The data has only 7, 8: fitting, choosing and reporting need at least 3"):
+    with pytest.raises(ValueError, match="The data has only 7, 8; training, validation and test need at least 3"):
         hold_out(slices(3), ["7", "8", "8"])
 
 
-def test_a_gap_keeps_all_of_report_and_only_counts_frames_of_one_sequence():
+def test_a_gap_keeps_the_whole_test_and_only_counts_frames_of_one_sequence():
     frames = slices(9)
     split = Split(frames[0:4], frames[4:7], frames[7:9])
 
@@ -101,7 +101,7 @@ def test_a_gap_keeps_all_of_report_and_only_counts_frames_of_one_sequence():
     assert [names(members) for _, members in leave_gap(split, place, 2).items()] == [[0, 1], [4], [7, 8]]
     other = leave_gap(split, lambda sample: (sample.name, 0), 2)
     assert len(other.train) == 4
-    with pytest.raises(ValueError, match="with 3 left out between the roles, 4 are left to fit and 0 to choose"):
+    with pytest.raises(ValueError, match="with 3 left out between the roles, 4 are left to train and 0 for validation"):
         leave_gap(split, place, 3)
 
 
@@ -120,11 +120,11 @@ def test_a_shuffled_split_holds_the_same_samples_and_sizes():
     assert max(names(split.train)) > 23
 
 
-def test_a_limited_fit_set_is_drawn_at_random_and_keeps_the_others():
+def test_a_limited_training_set_is_drawn_at_random_and_keeps_the_others():
     frames = slices(12)
     split = Split(frames[:10], frames[10:11], frames[11:])
     drawn = [names(limit_train(split, 4, seed).train) for seed in range(3)]
     assert all(len(set(chosen)) == 4 and set(chosen) <= set(range(10)) for chosen in drawn) and len(set(map(tuple, drawn))) > 1
     assert limit_train(split, None) is split and limit_train(split, 4).test == split.test
-    with pytest.raises(ValueError, match="--train-images 11, but there are only 10 images to fit"):
+    with pytest.raises(ValueError, match="--train-images 11, but there are only 10 training images"):
         limit_train(split, 11)

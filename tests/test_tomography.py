@@ -74,8 +74,8 @@ def test_labels_of_another_size_and_of_other_values(folder):
     tifffile.imwrite(folder / "out/1_image_0000.tiff", np.zeros((16, 21), np.uint8))
     with pytest.raises(ValueError, match=r"the label is \(16, 21\) px, its image \(16, 20\) px"):
         tomography.load(folder)
-    tifffile.imwrite(folder / "out/1_image_0000.tiff", np.full((16, 20), 3, np.uint8))
-    with pytest.raises(ValueError, match=r"1_image_0000\.tiff: mask values 3"):
+    tifffile.imwrite(folder / "out/1_image_0000.tiff", np.full((16, 20), 0.5, np.float32))
+    with pytest.raises(ValueError, match=r"1_image_0000\.tiff: holds float32 values; a mask holds whole numbers"):
         tomography.load(folder)
 
 
@@ -95,7 +95,7 @@ def test_sequences_of_the_cell_tracking_challenge_are_samples(tmp_path):
             name = "t000.tif" if kind == sequence else "man_seg000.tif"
             tifffile.imwrite(tmp_path / "a" / kind / name, np.full((16, 20), 9, dtype))
     samples = tomography.load(tmp_path)
-    assert [s.name for s in samples] == ["a-01_image_0000", "a-02_image_0000"] and samples[0].mask.max() == 1
+    assert [s.name for s in samples] == ["a-01_image_0000", "a-02_image_0000"] and samples[0].mask.max() == 9
     assert tomography.find(tmp_path) == tmp_path and ctc.datasets(tmp_path) == [tmp_path / "a"]
 
 

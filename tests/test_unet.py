@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from maps import OutputMaps
 from unet import DISTANCE_WEIGHT, Overlap, PixelLoss, build_unet, halo, stages
 
 to_numpy = keras.ops.convert_to_numpy
@@ -44,16 +45,26 @@ def test_halo_is_what_valid_padding_cuts_off():
     assert [halo(depth) for depth in (1, 2, 4)] == [8, 20, 92]
 
 
-@pytest.mark.parametrize(("channels", "classes", "maps"), [(1, 2, 1), (3, 2, 1), (4, 3, 3), (7, 5, 5)])
+@pytest.mark.parametrize(
+    ("channels", "maps"),
+    [
+        (1, OutputMaps()),
+        (3, OutputMaps(distance=True)),
+        (2, OutputMaps(border=True)),
+        (4, OutputMaps(3)),
+        (7, OutputMaps(5, distance=True)),
+        (1, OutputMaps(4, border=True)),
+    ],
+)
 @pytest.mark.parametrize("upsampling", ["transposed", "nearest"])
-def test_any_channels_and_classes(channels, classes, maps, upsampling):
-    model = build_unet(channels, classes, filters=2, depth=2, upsampling=upsampling)
+def test_any_channels_and_classes(channels, maps, upsampling):
+    model = build_unet(channels, maps, filters=2, depth=2, upsampling=upsampling)
     probability = to_numpy(model(np.random.default_rng(0).random((2, 20, 28, channels), dtype=np.float32)))
-    assert probability.shape == (2, 20, 28, maps)
+    assert probability.shape == (2, 20, 28, maps.count)
     assert probability.dtype == np.float32
     assert (probability >= 0).all() and (probability <= 1).all()
-    if maps > 1:
-        np.testing.assert_allclose(probability.sum(axis=-1), 1, atol=1e-6)
+    if not maps.single:
+        np.testing.assert_allclose(probability[..., : maps.class_count].sum(axis=-1), 1, atol=1e-6)
 
 
 def test_no_relu_before_the_last_activation():
@@ -67,7 +78,7 @@ def test_no_relu_before_the_last_activation():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"filters": 0}, {"depth": 0}, {"classes": 1}, {"padding": "full"}, {"dropout": 1}, {"upsampling": "x"}]
+    "wrong", [{"filters": 0}, {"depth": 0}, {"channels": 0}, {"padding": "full"}, {"dropout": 1}, {"upsampling": "x"}]
 )
 def test_impossible_settings_are_refused_by_name(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -104,7 +115,7 @@ def test_losses_of_three_classes():
     probability = np.float32([[0.8, 0.1, 0.1], [0.2, 0.6, 0.2], [0.3, 0.3, 0.4]]).reshape(1, 1, 3, 3)
     entropy = -np.log([0.8, 0.6, 0.4]).mean()
     dice = 1 - np.mean([(2 * 0.6 + 1) / (1 + 1.0 + 1), (2 * 0.4 + 1) / (1 + 0.7 + 1)])
-    assert float(PixelLoss("cross_entropy_dice")(truth, probability)) == pytest.approx(entropy + dice, rel=1e-5)
+    assert float(PixelLoss("cross_entropy_dice", OutputMaps(3))(truth, probability)) == pytest.approx(entropy + dice, rel=1e-5)
 
 
 def test_pixel_weights_weigh_the_cross_entropy():
@@ -149,35 +160,36 @@ def test_pixels_of_weight_zero_do_not_count():
 
 
 def test_overlap_of_several_classes_is_their_mean():
-    metric = Overlap("dice", maps=3)
+    metric = Overlap("dice", OutputMaps(3))
     truth = np.array([1, 1, 2, 0]).reshape(1, 2, 2, 1)
     predicted = np.eye(3)[[1, 2, 2, 0]].reshape(1, 2, 2, 3)
     metric.update_state(truth, predicted)
     assert float(metric.result()) == pytest.approx(2 / 3)  # class 1: 2/3, class 2: 2/3
 
 
-def test_merged_classes_are_one_foreground():
+def test_inside_and_border_are_one_foreground():
     """Inside taken for border is no mistake of the foreground; 0.3 + 0.3 of any foreground is."""
-    metric = Overlap("dice", maps=3, merged=True)
+    metric = Overlap("dice", OutputMaps(border=True))
     truth = np.array([1, 1, 2, 0]).reshape(1, 2, 2, 1)
     shares = np.array([[0.1, 0.1, 0.8], [0.2, 0.8, 0], [0.3, 0.4, 0.3], [0.4, 0.3, 0.3]]).reshape(1, 2, 2, 3)
     metric.update_state(truth, shares)
     assert float(metric.result()) == pytest.approx(6 / 7)  # three of three found, one too many
 
 
-def test_a_second_map_adds_its_error_and_counts_in_no_overlap():
-    truth, depth = TRUTH.astype("float32"), np.full(TRUTH.shape, 0.75, "float32")
-    alone = to_numpy(PixelLoss("cross_entropy").call(truth, PROBABILITY))
-    both = PixelLoss("cross_entropy").call(np.concatenate([truth, depth], -1), np.concatenate([PROBABILITY, 0 * depth], -1))
+@pytest.mark.parametrize("maps", [OutputMaps(distance=True), OutputMaps(3, distance=True)])
+def test_a_distance_map_adds_its_error_and_counts_in_no_overlap(maps):
+    truth, distance = TRUTH.astype("float32"), np.full(TRUTH.shape, 0.75, "float32")
+    plain = OutputMaps(maps.classes)
+    shares = PROBABILITY if plain.single else np.concatenate([1 - PROBABILITY, PROBABILITY, 0 * PROBABILITY], -1)
+    alone = to_numpy(PixelLoss("cross_entropy", plain).call(truth, shares))
+    both = PixelLoss("cross_entropy", maps).call(
+        np.concatenate([truth, distance], -1), np.concatenate([shares, 0 * distance], -1)
+    )
     np.testing.assert_allclose(to_numpy(both), alone + DISTANCE_WEIGHT * 0.75, rtol=1e-6)
-    metric = Overlap("dice")
-    metric.update_state(np.concatenate([truth, depth], -1), np.concatenate([PROBABILITY, depth], -1))
-    alone = Overlap("dice")
-    alone.update_state(TRUTH, PROBABILITY)
+    metric, alone = Overlap("dice", maps), Overlap("dice", plain)
+    metric.update_state(np.concatenate([truth, distance], -1), np.concatenate([shares, distance], -1))
+    alone.update_state(TRUTH, shares)
     assert float(metric.result()) == float(alone.result())
-    assert build_unet(filters=2, depth=1, distance=True).output_shape == (None, None, None, 2)
-    with pytest.raises(ValueError, match="distance is for two classes, not for 3"):
-        build_unet(classes=3, distance=True)
 
 
 def test_a_tiny_network_overfits_two_images(discs):

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -25,6 +24,7 @@ from scores.matching import count_objects, detection_scores
 from segmentation import DEFAULT_TTA, open_network, segment
 from system.backend import keras
 from system.files import read_json, write_json, write_text, written_whole
+from system.progress import progress
 
 SCORES = ("dice", "map", "ap50")
 BAD = 0.8  # Dice below which a segmentation is better not trusted
@@ -84,7 +84,8 @@ def look_at_both(run, model):
     config, network = run_folder.read_config(run), open_network(model)
     recipe = import_module(config.recipe)
     split = recipe.split(recipe.load(Path(read_json(run / "config.json")["source"])), config)
-    return [pd.DataFrame([look_at(sample, network) for sample in tqdm(part)]) for part in (split.validation, split.test)]
+    parts = (progress(part, "Looking at images", "image") for part in (split.validation, split.test))
+    return [pd.DataFrame([look_at(sample, network) for sample in part]) for part in parts]
 
 
 def look_at(sample, network):

@@ -1,0 +1,132 @@
+"""Explain why nothing is found in an image, and say what to try."""
+
+import itertools
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from data import intensity_limits, to_channels
+from readers.images import as_image
+from scores.quality import LIMITS, flags
+from segmentation import SCALES, Network, find_scale, inverted, remembering, segment
+
+SIZES = (0.125, 0.25, 0.5, 2, 4, 8)  # diameters to try, as multiples of the median diameter in the training
+SHARE = 0.2  # of the pixels of the image that the network sees in each trial: all trials together cost about a segmentation
+SIDES = (128, 512)  # px, smallest and largest height and width of the part that is tried
+ENLARGED = 4  # most px of an enlarged part, as a multiple of its px
+IMPLAUSIBLE = {"almost full", "low contrast", "in doubt", "unstable", "small objects", "large objects"}
+EXCHANGE = {False: "try it with --invert.", True: "try it without --invert."}
+
+
+def explain_content(image: ArrayLike) -> str:
+    """Explain without a network why an image (H, W, C) shows nothing: one sentence, or "" if there is something to see."""
+    image = as_image(np.asarray(image), "image")
+    if (image == image[:1, :1]).all():
+        value = ", ".join(f"{number:g}" for number in np.unique(image[0, 0]))
+        return f"Every pixel has the value {value}: the image is empty, or the wrong channel or page was exported."
+    low, high = np.percentile(to_channels(image, 1) if image.shape[2] == 3 else image, (1, 99.8))
+    if low == high:
+        return "Fewer than 1.2 % of the pixels differ from the background: there are only a few specks."
+    return ""
+
+
+def explain_blank(
+    image: ArrayLike, quality: dict, network: Network, diameter: float | str | None = "auto", invert: bool = False
+) -> str:
+    """Explain why ``segment`` found nothing in an image (H, W, C), and say what to try.
+
+    Tries single colours, exchanged dark and bright, and other diameters on the part of the image with the greatest contrast.
+    ``quality``: of the segmentation without objects. ``diameter``, ``invert``: as they were given to ``segment``.
+    """
+    image = as_image(np.asarray(image), "image")
+    if reason := explain_content(image):
+        return reason
+    side = int(np.clip(np.sqrt(SHARE * image.shape[0] * image.shape[1]), *SIDES))
+    reason = _try_channels(image, network, diameter, invert, side) or _try_settings(image, network, diameter, invert, side)
+    part = [min(side, length) for length in image.shape[:2]]
+    note = f" Settings were tried on a part of {part[0]}x{part[1]} px." if part != list(image.shape[:2]) else ""
+    return (reason or _explain_quality(quality, network)) + note
+
+
+def _try_channels(image, network, diameter, invert, side):
+    """Return a sentence if objects are found in a single colour channel, else ""."""
+    seen = to_channels(image, 1)[..., 0] if image.shape[2] == 3 else None
+    for channel in range(image.shape[2]) if image.shape[2] > 1 else ():
+        plane = image[..., channel : channel + 1]
+        if (plane == plane[0, 0]).all() or (seen is not None and np.array_equal(plane[..., 0], seen)):
+            continue
+        if np.isfinite(doubt(plane, network, diameter, invert, side)):
+            return f"Objects are found in one colour alone: try --channel {channel + 1}."
+    return ""
+
+
+def _try_settings(image, network, diameter, invert, side):
+    """Return a sentence on the setting that finds the most credible objects, or "" if none finds any."""
+    trials = {f"Objects are found if dark and bright are exchanged: {EXCHANGE[invert]}": (diameter, not invert)}
+    usual = network.card["training_data"].get("object_diameter")
+    for factor in SIZES if usual and diameter in (None, "auto") else ():
+        size = factor * usual["median"]
+        trials[f"Objects are found at another scale: try --diameter {size:.0f}."] = size, invert
+    doubts = {text: doubt(image, network, *how, side) for text, how in trials.items()}
+    best = min(doubts, key=doubts.get)
+    return best if np.isfinite(doubts[best]) else ""
+
+
+def _explain_quality(quality, network):
+    """Return what the quantities of a segmentation without objects say about the image."""
+    contrast, highest, threshold = quality["contrast_to_noise"], quality["highest_probability"], network.card["threshold"]
+    if contrast < _limits(network)["low contrast"]:
+        return f"The contrast is {contrast:.1f} times the noise, as in an image of noise alone. Is this the right channel?"
+    if highest > threshold:
+        return (
+            "All found pieces are too small or too doubtful to count as objects. Try --diameter with the size of the objects "
+            "in px, and look at the images of --probability."
+        )
+    return (
+        f"The highest probability of foreground is {highest:.2f} and the threshold {threshold:.2f}: nothing looks like the "
+        "objects of the training. Is this the right channel? If it is, train a network with your own images."
+    )
+
+
+def doubt(image: NDArray, network: Network, diameter: float | str | None, invert: bool, side: int) -> float:
+    """Return the disagreement between two turned copies of a part of an image (H, W, C); infinite if nothing credible is found.
+
+    Noise and fragments raise a flag of ``IMPLAUSIBLE`` and are not credible. ``side``: height and width in px of the part, as
+    the network sees it.
+    """
+    network = network._replace(predict=remembering(network.predict))
+    usual = network.card["training_data"].get("object_diameter")
+    if diameter == "auto":
+        part = busiest_part(image, side)
+        shown = to_channels(part, network.config.channels, "image")
+        scale = find_scale(inverted(shown) if invert else shown, network, "auto", largest=ENLARGED * part[..., 0].size)
+        diameter = usual["median"] / scale if usual else None
+    elif diameter and usual:
+        part = busiest_part(image, max(16, round(side / np.clip(usual["median"] / diameter, *SCALES))))
+    else:
+        part = busiest_part(image, side)
+    for tta in (1, 2):  # most trials find nothing, which the first one shows
+        quality = segment(part, network, diameter=diameter, tta=tta, invert=invert).quality
+        if not quality["objects"] or set(flags(quality, _limits(network))) & IMPLAUSIBLE:
+            return np.inf
+    return quality["disagreement"]
+
+
+def busiest_part(image: NDArray, side: int) -> NDArray:
+    """Return the part of an image (H, W, C), at most ``side`` px high and wide, with the greatest contrast.
+
+    Values are clipped to the image's usual range, so that a few bright specks do not count more than objects.
+    """
+    places = [
+        sorted({*range(0, max(1, length - side), max(1, side // 2)), max(0, length - side)}) for length in image.shape[:2]
+    ]
+    parts = [image[y : y + side, x : x + side] for y, x in itertools.product(*places)]
+    if len(parts) == 1:
+        return parts[0]
+    low, high = intensity_limits(image)
+    step = max(1, side // 32)  # a thousand px of each part are enough
+    return max(parts, key=lambda part: part[::step, ::step].clip(low, high).std())
+
+
+def _limits(network):
+    return LIMITS | network.card.get("quality_limits", {})

@@ -1,0 +1,138 @@
+"""The output channels of a network, which are called maps: what each one means, and what it shall be for given labels."""
+
+from dataclasses import asdict, dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class OutputMaps:
+    """Which map of a network means what.
+
+    ``classes``: background counts as one, so that 2 means objects against background. ``border``: the edges of objects
+    are a class of their own. ``distance``: a distance map is learned beside the classes.
+
+    Two classes without a border have one map, the probability of foreground (sigmoid). Otherwise there is a map for the
+    background, for each class of objects and, last, for the border; they add up to 1 (softmax). The distance map follows
+    them: 0 on the background, and inside an object the distance to its edge as a share of the object's largest (sigmoid).
+    """
+
+    classes: int = 2
+    border: bool = False
+    distance: bool = False
+
+    def __post_init__(self):
+        if self.classes < 2:
+            raise ValueError(f"a network has at least 2 classes, background and objects; found {self.classes}.")
+
+    @property
+    def single(self) -> bool:
+        """Whether foreground has one map and the background none."""
+        return self.classes == 2 and not self.border
+
+    @property
+    def network_classes(self) -> int:
+        """Classes that the network learns: background, those of the objects and, with a border, the border."""
+        return self.classes + self.border
+
+    @property
+    def class_count(self) -> int:
+        """Number of maps that belong to classes; they come first."""
+        return 1 if self.single else self.network_classes
+
+    @property
+    def count(self) -> int:
+        """Number of all maps."""
+        return self.class_count + self.distance
+
+    @property
+    def names(self) -> list[str]:
+        """Name of each map, in their order."""
+        inside = ["inside"] if self.classes == 2 else [f"class {number}" for number in range(1, self.classes)]
+        classes = ["foreground"] if self.single else ["background", *inside, *(["border"] if self.border else [])]
+        return classes + (["distance map"] if self.distance else [])
+
+    def foreground(self, probability: NDArray) -> NDArray:
+        """Probability of anything but background: (H, W, maps) -> (H, W), 0 to 1."""
+        return probability[..., 0] if self.single else 1 - probability[..., 0]
+
+    def inside(self, probability: NDArray) -> NDArray:
+        """Probability of the inside of objects, without their border: (H, W, maps) -> (H, W), 0 to 1."""
+        return probability[..., 1 : self.classes].sum(axis=-1) if self.border else self.foreground(probability)
+
+    def distance_map(self, probability: NDArray) -> NDArray:
+        """The learned distance map: (H, W, maps) -> (H, W), 0 to 1. Raises ValueError for a network without one."""
+        if not self.distance:
+            raise ValueError(f"this network has no distance map; its maps are {', '.join(self.names)}.")
+        return probability[..., self.class_count]
+
+    def pixel_classes(self, probability: NDArray) -> NDArray[np.uint8]:
+        """The most probable class of objects for each pixel, whatever its foreground is: (H, W), 1 to classes - 1."""
+        if self.classes == 2:
+            return np.ones(probability.shape[:-1], np.uint8)
+        return (1 + probability[..., 1 : self.classes].argmax(axis=-1)).astype(np.uint8)
+
+    def class_map(self, probability: NDArray, threshold: float) -> NDArray[np.uint8]:
+        """Decide each pixel: (H, W, maps) -> (H, W), 0 where foreground is at most ``threshold``, else the class number."""
+        return self.pixel_classes(probability) * (self.foreground(probability) > threshold)
+
+    def to_json(self) -> dict:
+        """Plain values from which ``OutputMaps(**values)`` makes the same object."""
+        return asdict(self)
+
+    def describe(self) -> list[dict]:
+        """Say for the model card what each map means: [{"map", "name", "activation", "meaning"}]."""
+        classes = "sigmoid" if self.single else "softmax over the maps of the classes"
+        meanings = {
+            "foreground": "probability that the pixel belongs to an object",
+            "background": "probability that the pixel belongs to no object; foreground is 1 minus this map",
+            "inside": "probability that the pixel lies in an object and not at its edge",
+            "border": "probability that the pixel lies at the edge of an object, also where two objects touch",
+            "distance map": "distance to the object's edge as a share of the object's largest distance, 0 on the background",
+        }
+        return [
+            {
+                "map": place,
+                "name": name,
+                "activation": "sigmoid" if name == "distance map" else classes,
+                "meaning": meanings.get(name, f"probability that the pixel belongs to an object of {name}"),
+            }
+            for place, name in enumerate(self.names)
+        ]
+
+
+def class_target(mask: NDArray, class_map: NDArray, maps: OutputMaps, border: int = 0) -> NDArray[np.uint8]:
+    """Return the class number that the network learns for each pixel: uint8 (H, W).
+
+    ``mask``: object numbers (H, W). ``class_map``: the class of each pixel (H, W), 0 for background. ``border``: width in px
+    of the border class along the edge of every object, also where it touches another one; it is the last class.
+    """
+    if not maps.border:
+        return class_map.astype(np.uint8)
+    return np.where((mask > 0) & edge(mask, border), np.uint8(maps.classes), class_map).astype(np.uint8)
+
+
+def distance_target(mask: NDArray) -> NDArray[np.float32]:
+    """Return the distance map that the network learns from object numbers (H, W): float32 (H, W), 0 to 1.
+
+    The distance of a pixel to the edge of its object, also where the object touches another one, as a share of the object's
+    largest distance; 0 on the background. In a tile, only what the tile shows of an object counts.
+    """
+    touching = (mask > 0) & edge(mask, 1)
+    inner = cv2.distanceTransform(((mask > 0) & ~touching).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = np.where(mask > 0, inner + 1, 0)
+    if mask.max(initial=0) > mask.size:  # numbers far apart: a table of all of them may not fit into memory
+        mask = np.unique(mask, return_inverse=True)[1].reshape(mask.shape)
+    largest = np.ones(int(mask.max(initial=0)) + 1, np.float32)
+    np.maximum.at(largest, mask, distance)
+    return (distance / largest[mask]).astype(np.float32)
+
+
+def edge(mask: NDArray, width: int) -> NDArray[np.bool_]:
+    """Return where another object, or none, lies within ``width`` px, from object numbers (H, W): bool (H, W)."""
+    window = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
+    exact = np.float32 if mask.max(initial=0) < 2**24 else np.float64  # float32 holds whole numbers up to 2**24
+    numbers = mask.astype(exact)
+    return cv2.erode(numbers, window) != cv2.dilate(numbers, window)

@@ -1,0 +1,123 @@
+"""Mask files as arrays: foreground, numbers of objects, classes of objects."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+CORNERS_TOUCH = np.ones((3, 3))
+FULL = (1, 255, 65535)  # usual values of the foreground in masks without numbers, beside the highest of the data type
+MOST = np.iinfo(np.int32).max  # number of an object: SciPy and OpenCV count in int32
+
+
+def binary_mask(values: NDArray, name: str) -> NDArray[np.bool_]:
+    """Return the foreground of a mask with two values, 0 for the background, such as 0/1, 0/255 or 0/65535: bool (H, W).
+
+    ``values``: (H, W), or colours of equal channels. Raises ValueError that names the file for other values.
+    """
+    values = _one_channel(values, name)
+    if _foreground_value(values) is None:
+        found = ", ".join(str(value) for value in np.unique(values)[:6])
+        raise ValueError(f"{name}: mask values {found}; a binary mask holds 0 and 1, or 0 and 255.")
+    return values != 0
+
+
+def object_numbers(values: NDArray, name: str) -> NDArray[np.uint16] | NDArray[np.uint32]:
+    """Return the number of the object at every pixel of a mask, 0 for the background: (H, W), uint16 where that suffices.
+
+    Whole numbers stay as they are. In a mask with two values (0/1, 0/255, 0/65535, ...), every connected part becomes an
+    object; parts that touch at a corner are one. A single connected object with another number, such as 7, keeps it.
+    Raises ValueError that names the file for fractions, colours, negative numbers and numbers above 2,147,483,647.
+    """
+    values = _whole_numbers(values, name)
+    highest = _foreground_value(values)
+    if highest:
+        parts, count = ndimage.label(values, CORNERS_TOUCH)
+        if count > 1 or _is_full(highest, values.dtype):
+            return smallest_type(parts)
+    if values.min(initial=0) < 0 or values.max(initial=0) > MOST:
+        raise ValueError(f"{name}: numbers from {values.min()} to {values.max()}; objects have numbers from 1 to {MOST}.")
+    return smallest_type(values)
+
+
+def class_objects(values: NDArray, classes: int, name: str) -> tuple[NDArray, NDArray[np.uint8]]:
+    """Return the objects of a mask that holds class numbers, 0 (background) to ``classes`` - 1, and the class of each.
+
+    The objects are the connected parts of equal class: (H, W), numbered from 1, as in ``object_numbers``. Their classes:
+    uint8 (objects + 1,), 0 for the background. A mask need not show all classes. Raises ValueError that names the file for
+    fractions, colours and other class numbers.
+    """
+    values = _whole_numbers(values, name)
+    lowest, highest = int(values.min(initial=0)), int(values.max(initial=0))
+    if lowest < 0 or highest >= classes:
+        raise ValueError(
+            f"{name}: holds the class number {lowest if lowest < 0 else highest}; with {classes} classes, masks hold 0 "
+            f"(background) to {classes - 1}. Correct the mask, or set --classes to the number of classes with the background."
+        )
+    objects, class_of = np.zeros(values.shape, np.int32), [np.zeros(1, np.uint8)]
+    count = 0
+    for number in range(1, highest + 1):
+        parts, found = ndimage.label(values == number, CORNERS_TOUCH)
+        objects[parts > 0] = parts[parts > 0] + count
+        class_of.append(np.full(found, number, np.uint8))
+        count += found
+    return smallest_type(objects), np.concatenate(class_of)
+
+
+def classes_from_map(mask: NDArray, values: NDArray, classes: int, name: str) -> NDArray[np.uint8]:
+    """Return the class of each object of a mask (H, W), that of most of its pixels in a map of class numbers (H, W).
+
+    uint8 (highest number + 1,), 0 for the background. Raises ValueError that names the file of the map for other sizes and
+    class numbers, and for an object without a class.
+    """
+    values = _whole_numbers(values, name)
+    if values.shape != mask.shape:
+        raise ValueError(f"{name}: the classes are {values.shape} px, the mask {mask.shape} px; they must be equal.")
+    if values.min(initial=0) < 0 or values.max(initial=0) >= classes:
+        raise ValueError(f"{name}: holds class number {values.max()}; with {classes} classes they are 0 to {classes - 1}.")
+    votes = np.zeros((int(mask.max(initial=0)) + 1, classes), np.int64)
+    np.add.at(votes, (mask, values), 1)
+    votes[:, 0] = 0
+    without = np.flatnonzero(np.bincount(mask.ravel(), minlength=len(votes)) * (votes.sum(axis=1) == 0))[1:]
+    if len(without):
+        raise ValueError(f"{name}: object {without[0]} of the mask has no class here; every object needs one, from 1 on.")
+    decided = votes.argmax(axis=1).astype(np.uint8)
+    decided[0] = 0
+    return decided
+
+
+def read_objects(values: NDArray, classes: int, name: str) -> tuple[NDArray, NDArray[np.uint8] | None]:
+    """Return the objects of a mask and the class of each: ``class_objects``, or ``object_numbers`` and None for two classes."""
+    return (object_numbers(values, name), None) if classes == 2 else class_objects(values, classes, name)
+
+
+def smallest_type(numbers: NDArray) -> NDArray[np.uint16] | NDArray[np.uint32]:
+    """Return numbers of objects, 0 or above, as uint16, or as uint32 where the highest needs it."""
+    return numbers.astype(np.uint16 if numbers.max(initial=0) <= np.iinfo(np.uint16).max else np.uint32)
+
+
+def _whole_numbers(values, name):
+    values = _one_channel(values, name)
+    if values.dtype.kind not in "biu":
+        raise ValueError(f"{name}: holds {values.dtype} values; a mask holds whole numbers, 0 for the background.")
+    return values
+
+
+def _one_channel(values, name):
+    if values.ndim == 2:
+        return values
+    colours = values[..., : max(1, values.shape[2] - (values.shape[2] in (2, 4)))]
+    if (colours != colours[..., :1]).any():
+        raise ValueError(f"{name}: a coloured mask; expected one channel of 0 and 1, of 0 and 255, or of objects' numbers.")
+    return colours[..., 0]
+
+
+def _foreground_value(values):
+    """Return the only value above 0 of a mask (0 if it is empty); None for other masks."""
+    highest = values.max(initial=0)
+    if ((values != 0) & (values != highest)).any():
+        return None
+    return int(highest) if (values == 0).any() or highest == 0 or _is_full(highest, values.dtype) else None
+
+
+def _is_full(value, dtype):
+    return value in FULL or (dtype.kind in "iu" and value == np.iinfo(dtype).max)

@@ -1,0 +1,183 @@
+"""95 % intervals of scores over images that come in groups, and the summaries that print them.
+
+Images of one group (crops of one photograph, frames of one sequence) are not independent, so that the number of groups
+decides how much is known, not the number of images. ``benchmarks/intervals.py`` measures how often the intervals cover the
+true value; ``MINIMUM_GROUPS`` and ``MINIMUM_GROUPS_OF_MEDIAN`` follow from it: with fewer groups there is no interval.
+
+No interval knows about failures that are so rare that no group of the test set shows one.
+"""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
+
+from metrics import PIXEL_SCORES, Counts, pixel_ratios, pool
+
+MINIMUM_GROUPS = 3
+MINIMUM_GROUPS_OF_MEDIAN = 5
+LEVEL = 0.95
+
+Interval = tuple[float, float] | tuple[None, None]
+
+
+def mean_interval(values: ArrayLike, groups: ArrayLike, upper: float = 1.0) -> Interval:
+    """Return the interval of a mean over images: (low, high), or (None, None) as ``ratio_interval`` says.
+
+    ``values``: one score per image, from 0 to ``upper``. ``groups``: the group of each image.
+    """
+    return ratio_interval(values, np.ones(len(np.asarray(values))), groups, upper)
+
+
+def ratio_interval(parts: ArrayLike, wholes: ArrayLike, groups: ArrayLike, upper: float = 1.0) -> Interval:
+    """Return the interval of sum(parts) / sum(wholes) over images, for example the Dice of all pixels together.
+
+    ``parts``, ``wholes``: one number per image, 0 or more. ``upper``: the largest possible ratio; infinity for a quantity
+    such as a count error. The interval is (None, None) with fewer than ``MINIMUM_GROUPS`` groups and where all groups have
+    the same ratio, because they show no variation. Raises ValueError for ratios outside 0 to ``upper``.
+    """
+    parts, wholes = np.asarray(parts, float), np.asarray(wholes, float)
+    largest = np.inf if np.isinf(upper) else upper * wholes + 1e-9
+    if not ((wholes >= 0) & (parts >= 0) & (parts <= largest)).all():
+        raise ValueError(f"an interval needs scores from 0 to {upper:g}; found {parts.min():g} to {parts.max():g}.")
+    numbers = np.unique(np.asarray(groups), return_inverse=True)[1]
+    parts, wholes = np.bincount(numbers, parts), np.bincount(numbers, wholes)
+    counted = wholes > 0
+    if counted.sum() < MINIMUM_GROUPS:
+        return None, None
+    low, high = limits(parts[counted], wholes[counted], upper)
+    return (None, None) if np.isnan(low) else (float(low), float(high))
+
+
+def median_interval(values: ArrayLike, groups: ArrayLike) -> Interval:
+    """Return the interval of the median over images: (low, high), or (None, None).
+
+    It holds every value that can be the median: one half lies in the interval of the share of images below it (Woodruff
+    1952). (None, None) with fewer than ``MINIMUM_GROUPS_OF_MEDIAN`` groups, and where all images have the same value.
+    """
+    values, groups = np.asarray(values, float), np.asarray(groups)
+    each = [np.sort(values[groups == group]) for group in np.unique(groups)]
+    tried = np.unique(values)
+    if len(each) < MINIMUM_GROUPS_OF_MEDIAN or len(tried) == 1:
+        return None, None
+    sizes = np.array([len(part) for part in each])
+    below, up_to = (np.stack([np.searchsorted(part, tried, side) for part in each], axis=-1) for side in ("left", "right"))
+    at_value, above_it = can_be_median(below, up_to, sizes), can_be_median(up_to, up_to, sizes)  # (values,) each
+    first = np.flatnonzero(at_value | above_it)[0]
+    last = np.flatnonzero(at_value | np.append(False, above_it[:-1]))[-1]
+    return float(tried[first]), float(tried[last])
+
+
+def can_be_median(below: NDArray, up_to: NDArray, sizes: NDArray) -> NDArray[np.bool_]:
+    """Return whether values can be the median, from the images of each group below and up to each value: (..., groups)."""
+    lowest, highest = limits(below, sizes)[0], limits(up_to, sizes)[1]
+    lowest, highest = (  # without variation the share is taken as it is
+        np.where(np.isnan(limit), counts.sum(axis=-1) / sizes.sum(axis=-1), limit)
+        for limit, counts in ((lowest, below), (highest, up_to))
+    )
+    return (lowest <= 0.5) & (highest >= 0.5)
+
+
+def limits(parts: NDArray, wholes: NDArray, upper: float = 1.0) -> tuple[NDArray, NDArray]:
+    """Return the limits of sum(parts) / sum(wholes) over groups: (..., groups) -> (...), NaN where no group differs.
+
+    Student's t with the cluster-robust standard error CR2 and Satterthwaite's degrees of freedom (Bell and McCaffrey 2002),
+    both for groups that differ in their ratio whatever their size (the model of Imbens and Kolesár 2016): a group with most
+    of the images leaves few degrees of freedom. Cameron and Miller (2015) explain why few groups need this.
+
+    Good scores lie close to 1, and few bad groups make their distribution skewed. So the limits are computed on the scale of
+    the ratio and on that of its logit (its logarithm if ``upper`` is infinite), and the outer ones are returned.
+    """
+    ratio = parts.sum(axis=-1) / wholes.sum(axis=-1)
+    weights = wholes / wholes.sum(axis=-1, keepdims=True)
+    factors, freedom = _cr2(weights)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        error = np.sqrt((factors * (parts / wholes - ratio[..., None]) ** 2).sum(axis=-1))
+        half = stdtrit(freedom, (1 + LEVEL) / 2) * error
+        share = ratio / upper
+        stretch = np.exp(half / (ratio * (1 - share)))
+        low = np.minimum(ratio - half, ratio / (share + (1 - share) * stretch))
+        high = np.maximum(ratio + half, ratio / (share + (1 - share) / stretch))
+    differs = error > 1e-9 * ratio
+    return tuple(np.where(differs, np.clip(limit, 0, upper), np.nan) for limit in (low, high))
+
+
+def _cr2(weights):
+    """Factors of the squared deviations that add up to the variance, and its degrees of freedom: (..., groups), (...).
+
+    Deviations are e = (I - 1 w') r for ratios r of equal variance, so that E[e_g^2] is proportional to 1 - 2 w_g + w'w. The
+    variance is r' M r with M = (I - 1 w')' diag(factors) (I - 1 w'), and has tr(M)^2 / tr(M M) degrees of freedom. tr(M) is
+    w'w; tr(M M) is written out, without a matrix of groups times groups.
+    """
+    square = (weights**2).sum(axis=-1)
+    factors = weights**2 / (1 - 2 * weights + square[..., None])
+    total, mixed = factors.sum(axis=-1), (factors * weights).sum(axis=-1)
+    trace_of_square = (
+        (factors**2 * (1 + 2 * square[..., None] - 4 * weights)).sum(axis=-1)
+        + 2 * total * (factors * weights**2).sum(axis=-1)
+        + 2 * mixed**2
+        + (total * square) ** 2
+        - 4 * total * mixed * square
+    )
+    return factors, square**2 / trace_of_square
+
+
+def summarise(table: pd.DataFrame) -> dict:
+    """Return mean, median and worst image, and all pixels together, with intervals, for every pixel score.
+
+    ``table``: one row per image, from ``metrics.score_table``.
+    """
+    counts = table[list(Counts._fields)].to_numpy()
+    pooled, ratios, groups = pool(counts), pixel_ratios(*counts.T), table["group"]
+    return {
+        "images": len(table),
+        "groups": int(groups.nunique()),
+        **{
+            name: {
+                "mean": float(table[name].mean()),
+                "mean_interval": mean_interval(table[name], groups),
+                "median": float(table[name].median()),
+                "median_interval": median_interval(table[name], groups),
+                "worst": float(table[name].min()),
+                "pooled": pooled[name],
+                "pooled_interval": ratio_interval(*ratios[name], groups),
+            }
+            for name in PIXEL_SCORES
+        },
+    }
+
+
+def stratum_table(table: pd.DataFrame, kind: str = "kind") -> pd.DataFrame:
+    """Return one row per stratum, named ``kind``: images, groups, mean Dice with its interval, median Dice, mean IoU.
+
+    ``dice_low`` and ``dice_high`` are None, and not NaN, which JSON does not have, where there is no interval.
+    """
+    rows = []
+    for stratum, part in table.groupby("stratum"):
+        low, high = mean_interval(part["dice"], part["group"])
+        rows.append(
+            {
+                kind: stratum,
+                "images": len(part),
+                "groups": part["group"].nunique(),
+                "dice": part["dice"].mean(),
+                "dice_low": low,
+                "dice_high": high,
+                "dice_median": part["dice"].median(),
+                "iou": part["iou"].mean(),
+            }
+        )
+    strata = pd.DataFrame(rows)
+    for column in ("dice_low", "dice_high"):
+        strata[column] = strata[column].astype(object).where(strata[column].notna(), None)
+    return strata
+
+
+def class_table(table: pd.DataFrame, classes: int) -> pd.DataFrame:
+    """One row per class of objects of a ``score_table``: class, mean Dice with its interval, mean IoU."""
+    rows = []
+    for number in range(1, classes):
+        low, high = mean_interval(table[f"dice_class_{number}"], table["group"])
+        means = {name: float(table[f"{name}_class_{number}"].mean()) for name in ("dice", "iou")}
+        rows.append({"class": number, **means, "dice_low": low, "dice_high": high})
+    return pd.DataFrame(rows).astype(object).where(lambda frame: frame.notna(), None)

@@ -1,0 +1,7 @@
+"""Where the program stands, and the folder in which it looks for ``datasets/`` and writes ``runs/``."""
+
+from pathlib import Path
+
+PROGRAM = Path(__file__).parents[1]  # the repository, or the installed package microscopy_unet
+INSTALLED = __name__ != "system.paths"  # `pip install .` gives every module the prefix microscopy_unet (setup.py)
+WORK = Path() if INSTALLED else PROGRAM  # an installed program uses the current folder
