@@ -1,12 +1,14 @@
-"""The batches that feed ``fit``: tiles drawn, augmented and stacked, the same ones whatever the number of workers is.
+"""The batches that ``fit`` learns from: tiles drawn, augmented and stacked, the same for any number of worker processes.
 
-Worker processes are Google's grain: measured side by side with the alternatives by ``benchmarks/loaders.py``. They
-import neither TensorFlow nor Keras.
+Worker processes are Google's grain; ``benchmarks/loaders.py`` compares it with the alternatives. They import neither
+TensorFlow nor Keras, and read the samples from a file that they share.
 """
 
+import contextlib
 import itertools
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 from functools import partial
@@ -18,27 +20,32 @@ import augment
 import tiles
 from data import class_of_objects, normalise
 from maps import class_target, distance_target
+from system.arrays import SharedList
 from system.loading import grain
 
-BATCHES_AHEAD = 4  # that every worker may have waiting
+BATCHES_AHEAD = 4  # batches that wait in each worker at most
 
 
 class TrainingBatches:
-    """The batches of one epoch as a sequence, prepared ahead by worker processes; ``close()`` ends them.
+    """The batches of one epoch as a sequence, prepared ahead by worker processes; ``close()`` ends the workers.
 
-    Each is (images, targets) or, with border weights, (images, targets, weights): float32 (N, tile, tile, C),
-    normalised; uint8 (N, tile, tile, 1), or float32 (N, tile, tile, 2) with ``data.distance_map``; float32 (N, tile, tile).
-    Of several machines that train together each has its part of every batch; ``world``: (rank, world size).
-    Set ``epoch`` (from 0) before an epoch begins. The workers run through the batches of the whole run in order; one
-    asked for out of turn is made here, and is the same. An exception in a worker reaches the caller and names the image.
+    A batch is (images, targets) or, with border weights, (images, targets, weights): images float32 (N, tile, tile, C),
+    normalised; targets uint8 (N, tile, tile, 1), with a distance map float32 (N, tile, tile, 2); weights float32 (N, tile,
+    tile). Where several machines train together, each has its part of every batch; ``world``: (rank, world size).
+    Set ``epoch`` (from 0) before an epoch begins. The workers prepare the batches of the whole run in order; a batch that is
+    asked for out of turn is made in this process, and is the same. An exception in a worker reaches the caller and names the
+    image.
     """
 
     def __init__(self, samples, config, epoch=0, world=(0, 1)):
-        self.samples, self.config, self.epoch, self.world = samples, config, epoch, world
+        self.config, self.epoch = config, epoch
         self.next_number = epoch * config.steps
         self.lock = threading.Lock()  # tf.data asks from several threads
         self.error = None
-        self.stream = _start_workers(samples, config, self.next_number, world)
+        self.make_batch = BatchMaker(samples, config, world)
+        self.shared = _share(samples) if config.workers else None
+        make = BatchMaker(self.shared, config, world) if config.workers else self.make_batch
+        self.stream = _start_workers(make, config, self.next_number, self.shared and self.shared.folder.path)
 
     def __len__(self):
         return self.config.steps
@@ -51,68 +58,102 @@ class TrainingBatches:
                     batch = next(self.stream)
                     self.next_number += 1
                     return tuple(np.array(part) for part in batch)  # a copy: the shared memory is given back at once
-            return make_batch(self.samples, self.config, number, self.world)
+            return self.make_batch(number)
         except Exception as error:
             self.error = error  # backends wrap it; ``train`` raises it as it was
             raise
 
     def close(self):
-        """End the worker processes."""
+        """End the worker processes and delete their copy of the samples."""
         with self.lock:
             self.stream.close()
             self.stream = None
+        if self.shared:
+            self.shared.close()
 
 
-def _start_workers(samples, config, first, world):
+def _share(samples):
+    """Write the samples to the file that the workers read, with their intensity limits, which no worker computes again."""
+    for sample in samples:
+        with _naming(sample):
+            sample.limits  # noqa: B018  (a cached property)
+    return SharedList(samples, ("image", "mask"))
+
+
+def _start_workers(make_batch, config, first, folder):
     numbers = grain.MapDataset.range(first, max(config.epochs * config.steps, first + 1))
     workers = grain.multiprocessing.MultiprocessingOptions(config.workers, BATCHES_AHEAD)
     # Without read-ahead threads: grain's default makes 500 batches in each worker before anybody asks.
     no_threads = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
-    batches = numbers.map(partial(make_batch, samples, config, world=world)).to_iter_dataset(no_threads)
-    return iter(batches.mp_prefetch(workers, worker_init_fn=_start_worker))
+    batches = numbers.map(make_batch).to_iter_dataset(no_threads)
+    return iter(batches.mp_prefetch(workers, worker_init_fn=partial(_start_worker, folder)))
 
 
 def check_batch_size(samples, config, replicas=1):
-    """Raise ValueError when a batch is larger than the data; of ``train_images`` it may hold one image more than once."""
+    """Raise ValueError when a batch is larger than the data; with ``train_images`` it may hold an image more than once."""
     if config.train_images is None and config.batch_size > len(samples):
         most = len(samples) // replicas * replicas
         advice = f"make it {most} or less." if most else f"there are fewer than devices, {replicas}: add --device cpu."
-        raise ValueError(f"--batch-size {config.batch_size} is larger than the {len(samples)} images to fit; {advice}")
+        raise ValueError(f"--batch-size {config.batch_size} is larger than the {len(samples)} training images; {advice}")
+
+
+class BatchMaker:
+    """A function of the number of a batch in the run that makes this batch, see ``TrainingBatches``.
+
+    Everything random is keyed to (seed, number of the tile in the run), never to the process that draws it.
+    """
+
+    def __init__(self, samples, config, world=(0, 1)):
+        self.samples, self.config, self.world = samples, config, world
+        self.strata = np.array([sample.stratum for sample in samples])
+        self.orders = {}  # of the rounds at hand: sorting many samples for each tile takes time
+
+    def __call__(self, number):
+        first = number * self.config.batch_size
+        drawn = [self._draw(first + i) for i in part(self.config.batch_size, self.world)]
+        return tuple(np.stack(parts) for parts in zip(*drawn, strict=True))
+
+    def _draw(self, index):
+        round_, place = divmod(index, len(self.samples))  # every image once before any image twice
+        sample = self.samples[self._order_of(round_)[place]]
+        rng = np.random.default_rng((self.config.seed, 1, index))
+        with _naming(sample):
+            return _draw_tile(rng, sample, self.config)
+
+    def _order_of(self, round_):
+        order = self.orders.get(round_)
+        if order is None:
+            order = _order(self.strata, (self.config.seed, 0, round_))
+            self.orders = {round_: order}
+        return order
 
 
 def make_batch(samples, config, number, world=(0, 1)):
-    """Batch ``number`` of a run, or one machine's part of it, as ``TrainingBatches`` describes it.
-
-    Everything random is keyed to (seed, number of the tile in the run), never to the process that happens to draw it.
-    """
-    first = number * config.batch_size
-    drawn = [_draw(samples, config, first + i) for i in part(config.batch_size, world)]
-    return tuple(np.stack(parts) for parts in zip(*drawn, strict=True))
+    """Make batch ``number`` of a run, or one machine's part of it, as ``TrainingBatches`` describes it."""
+    return BatchMaker(samples, config, world)(number)
 
 
-def part(size, world):
-    """The places of a batch of ``size`` tiles that a machine prepares; ``world``: (rank, world size)."""
-    rank, count = world
-    return range(size * rank // count, size * (rank + 1) // count)
-
-
-def _draw(samples, config, index):
-    round_, place = divmod(index, len(samples))  # every image once before any image twice
-    sample = samples[_order([sample.stratum for sample in samples], (config.seed, 0, round_))[place]]
-    rng = np.random.default_rng((config.seed, 1, index))
+@contextlib.contextmanager
+def _naming(sample):
     try:
-        return _draw_tile(rng, sample, config)
+        yield
     except Exception as error:
         raise ValueError(f"{sample.name}: no tile could be drawn from this image ({error}).") from error
 
 
+def part(size, world):
+    """Return the places in a batch of ``size`` tiles that one machine prepares, a range; ``world``: (rank, world size)."""
+    rank, count = world
+    return range(size * rank // count, size * (rank + 1) // count)
+
+
 def _order(strata, key):
-    """A random order in which every stretch holds the strata in their proportions.
+    """Draw an order in which every part holds the strata in their proportions.
 
     Batch normalisation learns from single batches and predicts with their average: the two agree when all batches
     are alike.
     """
-    rng, strata = np.random.default_rng(key), np.array(strata)
+    rng, strata = np.random.default_rng(key), np.asarray(strata)
     position = np.empty(len(strata))
     for stratum in np.unique(strata):
         members = rng.permutation(np.flatnonzero(strata == stratum))
@@ -137,17 +178,17 @@ def _draw_tile(rng, sample, config):
 
 
 def _target(mask, object_classes, config):
-    """What the network shall predict for a tile: class numbers and, if it learns one, the distance map, (H, W, 1 or 2)."""
+    """Return what the network shall predict for a tile: class numbers and, if it has one, the distance map: (H, W, 1 or 2)."""
     truth = class_target(mask, class_of_objects(mask, object_classes), config.maps, config.border)
     return np.stack([truth, distance_target(mask)], axis=-1) if config.distance else truth[..., None]
 
 
 def border_weights(mask, w0=10.0, sigma=5.0):
-    """Weights that make the network learn the gaps between touching objects: float32 (H, W), mean 1.
+    """Return weights that make the network learn the gaps between touching objects: float32 (H, W), mean 1.
 
-    ``mask``: instance numbers. 1 + w0 * exp(-(d1 + d2)**2 / (2 * sigma**2)) on the background, with d1 and d2 the
-    distances in px to the two nearest objects (Ronneberger et al. 2015, equation 2), 1 on the objects; then divided
-    by the mean, so that the loss keeps its scale.
+    ``mask``: numbers of the objects. The weights are 1 + w0 * exp(-(d1 + d2)**2 / (2 * sigma**2)) on the background, with d1
+    and d2 the distances in px to the two nearest objects (Ronneberger et al. 2015, equation 2), and 1 on the objects; then
+    they are divided by their mean, so that the loss keeps its scale.
     """
     weights = np.ones(mask.shape, np.float32)
     numbers = np.unique(mask[mask > 0])
@@ -163,11 +204,11 @@ def border_weights(mask, w0=10.0, sigma=5.0):
 
 
 class ValidationBatches:
-    """The validation set as a sequence of (images, targets, weights) batches, never augmented, every pixel counted once.
+    """The validation set as a sequence of (images, targets, weights) batches, without augmentation, each pixel counted once.
 
-    Weights are 1, and 0 for reflected padding, for pixels that an earlier tile holds already, and for the empty tiles
-    that fill the last batch: every batch has ``config.batch_size`` tiles, so that it divides by the replicas. ``world`` as
-    in ``TrainingBatches``.
+    Weights are 1, but 0 for reflected padding, for pixels that an earlier tile holds already, and for the empty tiles
+    that fill the last batch: every batch has ``config.batch_size`` tiles, so that it divides by the number of devices.
+    ``world``: as in ``TrainingBatches``.
     """
 
     def __init__(self, samples, config, world=(0, 1)):
@@ -197,7 +238,7 @@ class ValidationBatches:
 
 
 def _places(shape, tile):
-    """(y, x, top, left) of the tiles that cover an image, and where in each the pixels begin that none held before."""
+    """Return (y, x, top, left) of the tiles that cover an image: their first pixel, and the first that no tile before holds."""
 
     def fresh(side):
         starts = tiles.origins(max(side, tile), tile, 0)
@@ -207,12 +248,13 @@ def _places(shape, tile):
     return [(y, x, top, left) for (y, top), (x, left) in itertools.product(rows, columns)]
 
 
-def _start_worker(_worker, _workers):
-    """Ctrl-C reaches every process of a terminal; the main process decides when the workers end, or ends itself."""
+def _start_worker(folder, _worker, _workers):
+    """Ignore Ctrl-C, which reaches every process of a terminal: the main process ends the workers, or ends itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_main_process, daemon=True).start()
+    threading.Thread(target=_end_with_the_main_process, args=(folder,), daemon=True).start()
 
 
-def _end_with_the_main_process():
+def _end_with_the_main_process(folder):
     multiprocessing.parent_process().join()
-    os._exit(1)  # it was killed: nobody takes the batches any more
+    shutil.rmtree(folder, ignore_errors=True)  # the main process was killed: it could not do this, and takes no batches
+    os._exit(1)

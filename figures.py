@@ -124,7 +124,7 @@ def class_overlay(image: NDArray, class_map: NDArray, names, objects: NDArray | 
 def with_legend(picture: NDArray[np.uint8], names) -> NDArray[np.uint8]:
     """Return a picture with a white strip below it that says which colour is which class; ``names``: see ``class_handles``."""
     width = max(picture.shape[1], 240)
-    columns = max(1, min(len(names), int(width / 100 / (LETTER * (4 + max(map(len, names)))))))
+    columns = max(1, min(len(names), int(width / 100 / (0.7 + LETTER * max(map(len, names))))))
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(width / 100, 0.1 + 0.25 * rows), dpi=100)
     figure.legend(handles=class_handles(names), loc="center", ncols=columns, frameon=False, fontsize=10, borderpad=0)
@@ -209,11 +209,6 @@ def _at_size(labels, shape):
 def aspect(images):
     """Return height over width of the tallest image, which a row of them needs."""
     return max(image.shape[0] / image.shape[1] for image in images)
-
-
-def images_of(count):
-    """Return "1 image" or "5 images"."""
-    return "1 image" if count == 1 else f"{count} images"
 
 
 def show_image(axis, picture):

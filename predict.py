@@ -1,39 +1,39 @@
-"""Segment images of your own with a trained network: masks, separate objects, measurements, a report. No training.
+"""Segment your own images with a trained network: masks, separate objects, measurements and a report.
 
-python predict.py my_images                                    every image of a folder, by the network for nuclei
-python predict.py a.tif "plate1/*.png" -o results              files and patterns, into a folder of your choice
-python predict.py my_images -o results --resume                go on after an interruption
-python predict.py my_images --model runs/dsb/<run>/model.keras by a network that you trained
-python predict.py slide.zarr --dask                            OME-Zarr larger than memory, by several processes
+python predict.py my_images                                     all images of a folder, with the network for nuclei
+python predict.py a.tif "plate1/*.png" -o results               files and patterns, results in a folder of your choice
+python predict.py my_images -o results --resume                 continue after an interruption
+python predict.py my_images --model runs/dsb/<run>/model.keras  use a network that you trained
+python predict.py slide.zarr --dask                             OME-Zarr larger than memory, in several processes
 """
 
-import argparse
 import contextlib
 import sys
 import time
 from pathlib import Path
 
 from inference import inputs, outputs
+from inference.command_line import parse_command_line
 from readers.images import read_planes
 from readers.tiff import has_planar_colours, read_pixel_size
 from system.files import NotWrittenError, digest, release
 from system.progress import progress
 
 SETTINGS = ("channel", "pixel_size", "diameter", "tta", "invert", "probability", "engine")  # the same for a whole folder
-SLICES = "Its planes were read as the colours of one picture; if they are slices, choose one with --channel."
-SCAN = "Looked at block by block: not checked for contrast, focus, doubt and stability."
-MODEL = Path(__file__).parent / "weights" / "nuclei.keras"
+SLICES = "Its planes were read as the colours of one picture. If they are slices, choose one with --channel."
+SCAN = "Segmented block by block: contrast, focus, doubt and stability were not checked."
+EXAMINED = 3  # images without objects that the network examines again, in a folder of results
 
 
 def main(arguments=None):
-    """Segment all that the command line names; the exit code is 1 when a file could not be segmented."""
+    """Segment all images that the command line names; the exit code is 1 if a file could not be segmented."""
     options = parse_command_line(arguments)
     try:
         failed = predict(options)
     except (ValueError, OSError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")
     except KeyboardInterrupt:
-        print("Stopped. --resume goes on after the last finished image.", file=sys.stderr)
+        print("Stopped. Add --resume to continue after the last finished image.", file=sys.stderr)
         sys.exit(130)
     finally:
         release()
@@ -41,14 +41,13 @@ def main(arguments=None):
 
 
 def predict(options):
-    """Segment, measure and report; returns {file: reason} of those that could not be segmented."""
+    """Segment, measure and report. Returns {file: reason} of the files that could not be segmented."""
     folder, paths = Path(options.output), inputs.find_images(options.images)
     for parent, count in inputs.in_subfolders(options.images).items():
-        print(f"Left out: {count} images in subfolders of {parent}; to take them too, give '{parent}/**/*' in quotation marks")
+        print(f"Left out: {count} images in subfolders of {parent}; to include them, give '{parent}/**/*' in quotation marks")
 
     from segmentation import check_diameter, open_network  # TensorFlow starts here: a mistake in a path answers at once
 
-    options.model = str(Path(options.model).resolve())  # workers of a cluster may stand elsewhere
     network = open_network(options.model, options.engine)
     check_diameter(network, options.diameter)
     with connected(options.dask) as client:
@@ -57,7 +56,7 @@ def predict(options):
 
 @contextlib.contextmanager
 def connected(address):
-    """A client of a Dask cluster, or None without an address."""
+    """Yield a client of a Dask cluster, or None without an address."""
     if address is None:
         yield None
         return
@@ -68,7 +67,7 @@ def connected(address):
 
 
 def predict_with(client, folder, paths, network, options):
-    """Segment the images that are not done, and write what is said of all; returns {file: reason} of failures."""
+    """Segment all images that are not done, and write tables and report. Returns {file: reason} of failures."""
     outputs.enter(folder)
     names = inputs.name_outputs(paths, outputs.known_images(folder))
     files = [Path(options.model), Path(options.model).with_suffix(".json")]
@@ -76,20 +75,21 @@ def predict_with(client, folder, paths, network, options):
     settings["model"] = f"{files[0].name}, {digest(b''.join(file.read_bytes() for file in files))}"
     outputs.begin(folder, settings, names, options.resume)
     to_do = {name: path for name, path in names.items() if not outputs.is_done(folder, name, path)}
-    print(f"{len(names)} images, {len(names) - len(to_do)} of them done before; results go to {folder}")
+    print(f"Images: {len(names)}, done before: {len(names) - len(to_do)}. Results: {folder}")
     failed = {}
     try:
         segment_all(folder, to_do, network, options, client, failed)
+        explain_blanks(folder, network, options)
     finally:
-        outputs.finish(folder, settings, network.card, failed)
+        flagged = outputs.finish(folder, settings, network.card, failed)
     for reason in failed.values():
         print(f"Not segmented: {reason}", file=sys.stderr)
-    print(f"Look at {folder / 'report.html'} first.")
+    print(f"{flagged} Look at {folder / 'report.html'} first.")
     return failed
 
 
 def segment_all(folder, to_do, network, options, client, failed):
-    """Write the files of every image; {file: reason} of those that could not be segmented go into ``failed``."""
+    """Write the files of each image. {file: reason} of those that could not be segmented is put into ``failed``."""
     started = time.perf_counter()
     finished = (on_cluster if client else one_by_one)(folder, to_do, network, options, client)
     for path, error in finished:
@@ -102,13 +102,13 @@ def segment_all(folder, to_do, network, options, client, failed):
 
 
 def one_by_one(folder, to_do, network, options, _client):
-    """Segment the images in this process: yields (path, None, or why it could not be segmented)."""
+    """Segment the images in this process. Yields (path, None or the exception)."""
     for name, path in progress(to_do.items(), "Segmenting", "image"):
         yield path, attempt(segment_file, folder, name, path, network, options)
 
 
 def on_cluster(folder, to_do, network, options, client):
-    """As ``one_by_one``, on the workers of a Dask cluster: image by image, and scans block by block."""
+    """Segment images on the workers of a Dask cluster, one by one, and scans block by block. Yields as ``one_by_one``."""
     from parallel import cluster
 
     scans = {name: path for name, path in to_do.items() if inputs.is_scan(path)}
@@ -120,24 +120,24 @@ def on_cluster(folder, to_do, network, options, client):
 
 
 def attempt(action, *given):
-    """Do something with one file: None, or the exception. One odd file, whatever a decoder makes of it, stops no other."""
+    """Process one file. Returns None or the exception, so that one broken file does not stop the others."""
     try:
         action(*given)
     except NotWrittenError:
-        raise  # a full disk would fail every other image, too
+        raise  # a full disk would stop all other images, too
     except Exception as error:
         return error
 
 
 def segment_there(folder, name, path, options):
-    """``segment_file`` on a worker of a cluster, which opens the network itself."""
+    """Segment one file on a worker of a Dask cluster, which opens the network itself."""
     from parallel import cluster
 
     segment_file(folder, name, path, cluster.open_once(options.model, options.engine), options)
 
 
 def segment_file(folder, name, path, network, options):
-    """Write the files of one image; raises ValueError that names it when it cannot be segmented."""
+    """Write the files of one image. Raises ValueError that names it if it cannot be segmented."""
     if inputs.is_scan(path):
         raise ValueError(f"{path}: OME-Zarr is segmented block by block; add --dask.")
     outputs.forget(folder, name)
@@ -147,19 +147,19 @@ def segment_file(folder, name, path, network, options):
 
 
 def segment_large(folder, name, path, network, options, client):
-    """Write the files of a scan, as ``segment_file``, block by block on the workers of a Dask cluster."""
-    from parallel import scans
+    """Write the files of a scan, which is segmented block by block on the workers of a Dask cluster."""
+    from parallel import blocks, scans
 
     if options.probability:
-        raise ValueError(f"{path}: no probability is written of OME-Zarr; leave --probability out.")
+        raise ValueError(f"{path}: no probability is written for OME-Zarr; leave --probability out.")
     outputs.forget(folder, name)
     before = outputs.state(path)
     job = scans.Job(str(path.resolve()), options.channel, "", options.model, options.engine)
-    job = scans.looked_at(job._replace(tta=options.tta, invert=options.invert), network, options.diameter)
+    job = scans.prepare(job._replace(tta=options.tta, invert=options.invert), network, options.diameter)
     pieces = outputs.pieces_of(folder, name, [*before, job.scale, job.side, job.overlap, *job.limits]).resolve()
     job = job._replace(pieces=str(pieces))
     size = options.pixel_size or scans.open_scan(path, options.channel)[1]
-    objects = scans.segment_scan(client, job, pieces / "objects.zarr", size)
+    objects = blocks.segment_scan(client, job, pieces / "objects.zarr", size)
     small, row = scans.overview(job, pieces / "objects.zarr", outputs.OVERLAY_SIDE)
     diameter = objects["equivalent_diameter"].median() if len(objects) else None
     usual = network.card["training_data"].get("object_diameter")
@@ -169,63 +169,56 @@ def segment_large(folder, name, path, network, options, client):
 
 
 def segment_pages(path, planes, network, options):
-    """The Segmentations of the pages (pages, H, W, C) of one file, one after the other: a generator."""
-    from segmentation import explain_blank, segment
+    """Yield the Segmentations of the pages (pages, H, W, C) of one file, one after the other.
 
-    shown = {"diameter": options.diameter, "invert": options.invert}
+    The explanation of a page without objects is None if the network must examine it again, see ``explain_blanks``.
+    """
+    from inference.blank import explain_content
+    from segmentation import segment
+
+    how = {"diameter": options.diameter, "tta": options.tta, "invert": options.invert}
     try:
-        size = options.pixel_size or read_pixel_size(path)
-        note = SLICES if options.channel is None and has_planar_colours(path) else ""
+        size, note = options.pixel_size or read_pixel_size(path), note_on(path, options)
         for plane in planes:
-            found = segment(plane, network, pixel_size=size, tta=options.tta, **shown)
-            reason = "" if found.quality["objects"] else explain_blank(plane, network, **shown)
-            reason = " ".join(part for part in (reason, note) if part)
-            yield found._replace(quality=found.quality | {"pixel_size": size, "explanation": reason})
+            found = segment(plane, network, pixel_size=size, **how)
+            reason = "" if found.quality["objects"] else explain_content(plane) or None
+            text = None if reason is None else f"{reason} {note}".strip()
+            yield found._replace(quality=found.quality | {"pixel_size": size, "explanation": text})
     except Exception as error:  # also out of memory, which must not look like a full disk
         raise ValueError(f"{path}: {str(error) or type(error).__name__}") from error
 
 
-def parse_command_line(arguments):
-    """The options, checked."""
-    parser = argparse.ArgumentParser(
-        prog="predict.py",
-        description="Segment images with a trained network. For every image: <name>_mask.tif (0/255), <name>_objects.tif "
-        "(numbers of the objects) and <name>_overlay.png; for all: measurements.csv (a row per object), images.csv (a row "
-        "per image, with what to be wary of) and report.html. Inputs are never changed; a folder that holds results is only "
-        "gone on with (--resume), which makes anew those of images that have changed.",
-        epilog="Stacks are segmented page by page. In Python: from segmentation import segment.",
-    )
-    add = parser.add_argument
-    add("images", nargs="+", metavar="IMAGES", help="image files, folders, or patterns in quotation marks")
-    add("-o", "--output", default="predictions", metavar="FOLDER", help="where results go (default: %(default)s)")
-    add("--model", default=str(MODEL), metavar="FILE", help="the network, with its model card (.json) beside it, as "
-        "model.keras of a run of train_and_predict.py (default: the network for nuclei in weights/)")  # fmt: skip
-    add("--channel", type=int, help="of an image with several channels the one that shows the objects, from 1")
-    add("--invert", action="store_true", help="exchange dark and bright first")
-    add("--diameter", type=_diameter, default="auto", metavar="PX", help="expected diameter of the objects in px, to scale the "
-        "image by; auto: from a first look at its middle; none: no scaling (default: %(default)s)")  # fmt: skip
-    add("--pixel-size", type=_positive, metavar="UM", help="µm per px (default: what TIFF files say)")
-    add("--tta", type=int, default=2, choices=range(1, 9), metavar="N", help="turned and mirrored tta whose mean is "
-        "taken, 1 to 8; each costs time for a little more precision, benchmarks/README.md (default: %(default)s)")  # fmt: skip
-    add("--probability", action="store_true", help="also write <name>_probability.tif (float32, 0 to 1)")
-    add("--engine", choices=("keras", "openvino"), default="keras", help="what computes the network; openvino, on CPUs, is a "
-        "little faster (benchmarks/README.md) and needs requirements-exchange.txt (default: %(default)s)")  # fmt: skip
-    add("--dask", nargs="?", const="local", metavar="ADDRESS", help="spread the work over the workers of a Dask cluster, or "
-        "without an address over processes of this machine, as many as cores and memory allow, or a number of them; also reads "
-        "OME-Zarr, which may be larger than memory")  # fmt: skip
-    add("--resume", action="store_true", help="go on in a folder that holds results of the same command")
-    return parser.parse_args(arguments)
+def note_on(path, options):
+    """Return a sentence if the slices of a file may have been read as colours, else ""."""
+    return SLICES if options.channel is None and has_planar_colours(path) else ""
 
 
-def _positive(text):
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
+def explain_blanks(folder, network, options):
+    """Record why nothing was found in images without objects.
+
+    The network examines the first few of them, which takes as long as segmenting them; all others point to these.
+    """
+    from inference.blank import explain_blank
+
+    rows, known = outputs.image_rows(folder), outputs.known_images(folder)
+    examined = [name_page(row) for row in rows if row.get("examined")]
+    for row in progress([row for row in rows if row["explanation"] is None], "Explaining images without objects", "image"):
+        text, again = f"Nothing was found. See {', '.join(examined)}: only these were examined.", False
+        if len(examined) < EXAMINED:
+            path = Path(known[row["name"]])
+            try:
+                plane = read_planes(path, options.channel)[row["page"] - 1]
+                reason = explain_blank(plane, row, network, options.diameter, options.invert)
+                text, again = f"{reason} {note_on(path, options)}".strip(), True
+            except Exception as error:  # the file may be gone since it was segmented
+                text = f"Nothing was found. The reason is not known: {outputs.as_text(str(error) or type(error).__name__)}"
+        outputs.explain(folder, row, text, again)
+        examined += [name_page(row)] * again
 
 
-def _diameter(text):
-    return {"auto": "auto", "none": None}[text] if text in ("auto", "none") else _positive(text)
+def name_page(row):
+    """Return the name of an image, with the number of the page if there are several."""
+    return f"{row['name']}, page {row['page']}" if row["pages"] > 1 else row["name"]
 
 
 if __name__ == "__main__":

@@ -20,14 +20,13 @@ from devices import fast_precision, in_precision, list_gpus, without_normalisati
 from system.arrays import StoredArrays
 from system.backend import keras
 from system.files import read_json
-from system.paths import PROGRAM
+from system.paths import SHIPPED
 from system.progress import progress
 from unet import reach
 
 TRANSFORMS = list(itertools.product((1, -1), range(4)))  # of test-time augmentation: mirrored or not, quarter turns
 OPENVINO_NAMES = {"float32": "f32", "bfloat16": "bf16"}
 BLEND_WIDTH = 32  # px over which two tiles fade into each other, beyond the pixels that neither tile can know
-SHIPPED = {file.stem: file for file in (PROGRAM / "weights").glob("*.keras")}  # networks that have a name
 NEEDED = ("training", "training_data", "scores")  # parts of a model card
 Predict = Callable[[NDArray], NDArray[np.float32]]  # a network as a function of a batch, see ``predict_function``
 
@@ -45,7 +44,7 @@ def open_network(path: str | Path, engine: str = "keras") -> Network:
 
     ``path``: of the file, or the name of a shipped network, such as "nuclei". ``engine``: the software that computes the
     network, "keras" or "openvino". No code in the file is executed (Keras's safe mode). Raises ValueError that names the file
-    if it is no network of this program, or a network with more than two classes.
+    if it is no network of this program.
     """
     path = Path(SHIPPED.get(str(path), path))
     card_path = path.with_suffix(".json")
@@ -55,8 +54,6 @@ def open_network(path: str | Path, engine: str = "keras") -> Network:
         if not needed.is_file():
             raise ValueError(f"{needed}: is not there; a network is a .keras file with its model card (.json) beside it.")
     card, config = _read_card(card_path)
-    if config.classes > 2:
-        raise ValueError(f"{path}: tells {config.classes} classes apart; objects are found by networks with two.")
     model = _load_model(path)
     ends = [tuple(end.shape) for end in (*model.inputs, *model.outputs)]
     if ends != [(None, None, None, config.channels), (None, None, None, config.maps.count)]:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import figures
 from data import check_image, intensities, intensity_limits, resize_image, to_channels
-from objects import Watershed, candidates, find_objects
+from objects import Watershed, candidates, classify_objects, find_objects
 from prediction import Network, open_network, predict_transforms, remembering, resize
 from readers.images import as_image
 from scores.measurements import measure_objects
@@ -28,6 +28,7 @@ DEFAULT_TTA = 2  # predictions of an image that are averaged; 8 take four times 
 SCALES = (0.125, 8)  # smallest and largest scale of an image
 LOOKED_AT = 1024  # px, height and width of the part of an image that the scale is searched in
 LOOKS, NEAR = 3, 1.2  # most looks for the scale; a factor between two scales that is near enough
+AREA_SHARE = "area_share_class_"  # of names in ``Segmentation.quality``
 OVERVIEW = 600  # px, largest height and width of the picture that a Segmentation keeps
 LARGEST = 2**28  # px to which an image is enlarged at most by diameter="auto", because memory is limited
 
@@ -39,7 +40,8 @@ class Segmentation(NamedTuple):
     ``probability`` of foreground: float32 (H, W), 0 to 1. ``measurements``: one row per object, see
     ``scores.measurements.measure_objects``. ``quality``: dictionary of ``scores.quality.measure_quality``, and ``scale``, the
     factor by which the image was enlarged for the network. ``flags``: names of the ``scores.quality.RULES`` that it breaks.
-    ``overview``: a small picture of the image, uint8 (h, w, 3).
+    ``overview``: a small picture of the image, uint8 (h, w, 3). ``classes``: the class of each pixel's object, uint8 (H, W), 0
+    is background; None for a network with one class of objects. With classes, the measurements have a column ``class``.
 
     A terminal prints two lines of summary, a notebook shows the picture with outlines and a short table.
     """
@@ -51,6 +53,7 @@ class Segmentation(NamedTuple):
     quality: dict
     flags: tuple[str, ...] = ()
     overview: NDArray[np.uint8] | None = None
+    classes: NDArray[np.uint8] | None = None
 
     def summary(self) -> dict[str, str]:
         """Return what there is to know first: {name: text}."""
@@ -61,20 +64,34 @@ class Segmentation(NamedTuple):
             rows["median diameter"] = f"{median['equivalent_diameter']:.1f} px"
             if "equivalent_diameter_um" in median:
                 rows["median diameter"] += f", {median['equivalent_diameter_um']:.2f} µm"
+        if self.classes is not None:
+            counts = self.measurements["class"].value_counts().sort_index()
+            rows["classes"] = ", ".join(f"{count} of class {number}" for number, count in counts.items()) or "none"
         return rows | {"flags": "; ".join(f"{name} ({RULES[name].text})" for name in self.flags) or "none"}
 
     def __repr__(self):
         *numbers, found = self.summary().items()
         return f"{', '.join(f'{name}: {text}' for name, text in numbers)}\n{found[0]}: {found[1]}"
 
+    def drawn(self, image: NDArray | None = None, most: int | None = None) -> NDArray[np.uint8]:
+        """Return a picture with the outlines of the objects, and with the colours of their classes if there are several.
+
+        ``image``: (H, W, C), the overview if None. ``most``: largest height and width of the picture in px.
+        """
+        image = self.overview if image is None else image
+        if self.classes is None:
+            return figures.outlined(image, self.objects, most)
+        names = [f"class {number}" for number in range(1, 1 + sum(name.startswith(AREA_SHARE) for name in self.quality))]
+        return figures.with_legend(figures.class_overlay(image, self.classes, names, self.objects, most=most), names)
+
     def _repr_mimebundle_(self, include=None, exclude=None):
         rows = "".join(f"<tr><th>{name}</th><td>{html.escape(text)}</td></tr>" for name, text in self.summary().items())
         page = f'<table style="text-align: left">{rows}</table>'
         if self.overview is not None:
-            drawn = figures.outlined(self.overview, self.objects)
-            data = base64.b64encode(iio.imwrite("<bytes>", drawn, extension=".png")).decode()
+            drawn = self.drawn()
+            data = base64.b64encode(iio.imwrite("<bytes>", drawn, extension=".jpg", quality=90)).decode()
             style = f"width: {max(drawn.shape[1], OVERVIEW // 2)}px; max-width: 100%"
-            page = f'<img alt="outlines of the objects" style="{style}" src="data:image/png;base64,{data}">{page}'
+            page = f'<img alt="outlines of the objects" style="{style}" src="data:image/jpeg;base64,{data}">{page}'
         return {"text/plain": repr(self), "text/html": page}
 
 
@@ -106,13 +123,28 @@ def segment(
     network = network._replace(predict=remembering(network.predict))  # the first look may be the first prediction, too
     scale = find_scale(shown, network, diameter)
     objects, probability, turned = number_objects(shown, network, scale, tta)
-    found, mask, gray = network.config.maps.foreground(probability), (objects > 0).astype(np.uint8), intensities(image)
+    found, mask = network.config.maps.foreground(probability), (objects > 0).astype(np.uint8)
+    gray = intensities(image) if image.shape[2] > 1 else image[..., 0]  # without a copy, because large images fill the memory
     measurements = measure_objects(objects, pixel_size, gray)
+    classes = None
+    if network.config.classes > 2:
+        of_object = classify_objects(objects, network.config.maps.pixel_classes(probability))
+        classes = of_object[objects]
+        measurements.insert(1, "class", of_object[measurements["label"]])
     usual = network.card["training_data"].get("object_diameter")
     quality = measure_quality(gray, found, mask, turned, measurements, usual and usual["median"] / scale)
     raised = tuple(flags(quality, LIMITS | network.card.get("quality_limits", {})))
     overview = (figures.as_rgb(image, OVERVIEW) * 255).round().astype(np.uint8)
-    return Segmentation(mask * np.uint8(255), objects, found, measurements, quality | {"scale": scale}, raised, overview)
+    quality |= {"scale": scale} | class_shares(classes, network.config.classes)
+    return Segmentation(mask * np.uint8(255), objects, found, measurements, quality, raised, overview, classes)
+
+
+def class_shares(classes: NDArray[np.uint8] | None, count: int) -> dict[str, float]:
+    """Return the share of an image's area that each class of objects covers: {"area_share_class_1": 0 to 1, ...}."""
+    if classes is None:
+        return {}
+    pixels = np.bincount(classes.ravel(), minlength=count)
+    return {f"{AREA_SHARE}{number}": float(pixels[number] / classes.size) for number in range(1, count)}
 
 
 def _checked_image(image, channels):
@@ -170,14 +202,15 @@ def find_scale(
     network: Network,
     diameter: float | str | None,
     limits: tuple[float, float] | None = None,
-    largest: float = LARGEST,
+    largest: float | None = None,
 ) -> float:
     """Return the factor that makes objects with a diameter (px) as large as those of the training.
 
     ``image``: (H, W, C) with the channels of the network. ``limits``: intensities that the network sees as 0 and 1; None
     takes those of the image. "auto" looks at the middle of the image up to ``LOOKS`` times. It measures the diameter that
     half of the found area exceeds, and brings it into the range of the training: from halfway between the median and the
-    lowest diameter to halfway between the median and the highest one, without making the image larger than ``largest`` px.
+    lowest diameter to halfway between the median and the highest one. ``largest``: most px of an enlarged image; None is
+    ``LARGEST``.
 
     The result is 1 for None, if nothing is found, and for "auto" if the model card does not say how large the objects of the
     training were; for a diameter in px that raises ValueError.
@@ -191,7 +224,7 @@ def find_scale(
     limits = limits or intensity_limits(image)
     part, scale = middle(image, LOOKED_AT), 1.0
     small, large = (np.sqrt(usual["median"] * usual[end]) for end in ("low", "high"))
-    lowest, highest = SCALES[0], min(SCALES[1], max(1.0, np.sqrt(largest / (image.shape[0] * image.shape[1]))))
+    lowest, highest = SCALES[0], min(SCALES[1], max(1.0, np.sqrt((largest or LARGEST) / (image.shape[0] * image.shape[1]))))
     for _ in range(LOOKS):
         found = _typical_diameter(part, network, scale, limits)
         wanted = np.clip(np.clip(found * scale, small, large) / found, lowest, highest) if found else scale

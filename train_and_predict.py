@@ -22,7 +22,7 @@ from experiment.images import find_source, read_images
 from explore.tables import object_diameters
 from recipe import read_recipe
 from system.files import claim, release
-from system.paths import WORK
+from system.paths import TRAIN, WORK
 
 
 def main(arguments=None):
@@ -164,7 +164,7 @@ def fit(model, config, samples, folder, world):
         return training.train(model, samples, config, folder, world)
     except training.InterruptedRunError:
         again = f"{config.recipe} --resume {run_folder.to_resume(folder)}" + " --nodes ..." * (world.size > 1)
-        print(f"Stopped. To continue: python {Path(__file__).name} {again}")
+        print(f"Stopped. To continue: {TRAIN} {again}")
         sys.exit(130)
 
 

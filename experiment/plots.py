@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 
-from figures import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, canvas, images_of, name_ticks
+from figures import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, canvas, name_ticks
 from scores.measurements import QUANTITIES, differences
-from system.names import readable
+from system.names import images_of, readable
 
 MARKERS = "^os"  # of stains
 

@@ -16,7 +16,7 @@ from experiment.run_folder import save_figure
 from explore import figures_eda
 from metrics import best_epoch, score_table
 from recipe import Recipe
-from scores.intervals import class_table, stratum_table, summarise
+from scores.intervals import MINIMUM_GROUPS, class_table, stratum_table, summarise
 from system.files import write_json, write_text, written_whole
 from system.names import short_names
 from unet import reach
@@ -193,7 +193,9 @@ def said(kind: str) -> str:
 
 def describe(summary: dict, title: str, kind: str) -> str:
     """The scores as a few lines for the terminal."""
-    lines = [f"{title}: {summary['images']} images in the test set, threshold {summary['threshold']}"]
+    lines = [f"{title}: test set of {summary['images']} images, threshold {summary['threshold']}"]
+    if summary["groups"] < MINIMUM_GROUPS:
+        lines.append(f"  no 95 % intervals: independent groups of images: {summary['groups']}, needed: {MINIMUM_GROUPS}")
     for name in ("dice", "iou", "precision", "recall", "accuracy"):
         score = summary[name]
         low, high = score["mean_interval"]

@@ -68,8 +68,11 @@ def continue_run(folder: Path, split: Split) -> Path:
     """Check that the images and their roles are those of the run, tidy up, and return its folder; else ValueError."""
     before, now = read_json(folder / "split.json"), split.to_json()
     if before != now:
-        names = [(role, name) for role in now for name in {**before.get(role, {}), **now[role]}]
-        changed = [name for role, name in names if before.get(role, {}).get(name) != now[role].get(name)]
+        old, new = ({name: entry for members in split.values() for name, entry in members.items()} for split in (before, now))
+        names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+        digests = [{name: (e["image"], e["mask"]) for name, e in entries.items()} for entries in (old, new)]
+        pixels = [name for name in names if digests[0].get(name) != digests[1].get(name)]
+        changed = [*pixels, *names, "their roles"]  # other pixels may also change the role of other images
         raise ValueError(
             f"{folder / 'split.json'}: the images changed since this run began, for example {changed[0]} (its pixels, labels "
             "or role). Put them back, or start a new run."

@@ -1,8 +1,8 @@
-"""Several runs that differ in a few settings: learning curves, every sample held out in turn, learning rates.
+"""Several runs that differ in a few settings: learning curves, each sample held out in turn, learning rates.
 
-A series has a folder of its own, with series.json (what was asked for), one run folder per run, series.csv (one row
-per run), summary.csv (mean and interval over the runs with the same value), spread.csv (over what was held out) and a
-figure. It is finished when summary.csv is there, and goes on where it stopped.
+A series has its own folder. It holds series.json (the command), one folder for each run, series.csv (one row for each run),
+summary.csv (means and intervals of runs that differ in their seed only), spread.csv (means over seeds and held-out samples)
+and a figure. A series is finished when summary.csv exists; before, ``--resume`` continues it with the next run.
 """
 
 import itertools
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from config import flag
 from experiment import plots
 from experiment.run_folder import make_folder, save_figure
+from scores.intervals import mean_interval
 from system.files import read_json, write_json, write_text
 from system.names import readable
 
@@ -22,52 +22,52 @@ PLAN = "series.json"
 
 
 def start(recipe, given, values, root):
-    """Make and return the folder of a new series; ``values``: {setting: [values]}. ValueError when it exists."""
+    """Make and return the folder of a new series. Raises ValueError if it exists. ``values``: {setting: [values]}."""
     folder = make_folder(given.get("output"), root / recipe, "-series")
     write_json(folder / PLAN, {"recipe": recipe, "given": {**given, "output": None}, "values": values})
     return folder
 
 
 def check(config, values):
-    """Raise ValueError for values that cannot work, or stand twice, before the first run begins."""
+    """Raise ValueError for values that cannot work, or that are given twice, before the first run begins."""
     for name, chosen in values.items():
         if len(set(chosen)) < len(chosen):
-            raise ValueError(f"{flag(name)} {','.join(map(str, chosen))}: a value stands twice; each makes one run.")
+            raise ValueError(f"{flag(name)} {','.join(map(str, chosen))}: a value is given twice; give each one once.")
     for change, _ in runs(Path(), values):
         config.replace(**change)
 
 
 def read(folder):
-    """The (recipe, settings of every run, {setting: [values]}) of a series' folder."""
+    """Return (recipe, settings of every run, {setting: [values]}) from the folder of a series."""
     plan = read_json(folder / PLAN)
     return plan["recipe"], plan["given"], plan["values"]
 
 
 def runs(folder, values):
-    """[(settings of one run, its folder), ...] for every combination of the values."""
+    """Return [(settings of one run, its folder), ...], one for every combination of the values."""
     changes = [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
     return [(change, folder / "_".join(f"{name}={value}" for name, value in change.items())) for change in changes]
 
 
 def write_results(folder, values, main_scores, title):
-    """Write the tables and the figure of a series whose runs are all done; returns summary and spread (DataFrames)."""
+    """Write the tables and the figure of a series whose runs are all finished; return summary and spread (DataFrames)."""
     table = pd.DataFrame([{**change, **flatten(read_json(run / "scores.json"))} for change, run in runs(folder, values)])
     varied = [name for name in values if name != "seed"] or ["seed"]
     table["run"] = table[varied[0]] if len(varied) == 1 else table[varied].astype(str).agg(", ".join, axis=1)
-    summary = summarise(table, "run", [name for name in table if name not in ("run", *values)])
-    over_all = spread(table, values, [name for name in main_scores if name in table])
+    main = [name for name in main_scores if name in table]
+    summary = summarise(table, "run", [name for name in table if name not in ("run", *values)], main)
+    over_all = spread(table, values, main)
     write_text(folder / "series.csv", table.to_csv(index=False))
     write_text(folder / "spread.csv", over_all.to_csv(index=False))
-    shown = {name: table[["run", name]] for name in main_scores if name in table}
-    label = ", ".join(varied)
-    figure = plots.series(summary, shown, label, f"{title}: {', '.join(map(readable, varied))}")
+    shown = {name: table[["run", name]] for name in main}
+    figure = plots.series(summary, shown, ", ".join(varied), f"{title}: {', '.join(map(readable, varied))}")
     save_figure(figure, folder / "figures" / "series.png")
     write_text(folder / "summary.csv", summary.to_csv(index=False))  # last: a series with a summary is finished
     return summary, over_all
 
 
 def flatten(scores):
-    """The numbers among a run's scores: {"dice_mean": ..., "dice_median": ..., "v_rand": ...}."""
+    """Return the numbers among the scores of a run: {"dice_mean": ..., "dice_median": ..., "v_rand": ...}."""
     flat = {}
     for name, value in scores.items():
         parts = {f"{name}_{key}": part for key, part in value.items()} if isinstance(value, dict) else {name: value}
@@ -75,26 +75,43 @@ def flatten(scores):
     return flat
 
 
-def summarise(table, by, scores):
-    """Mean of each score over the rows with the same ``by``, their number, and a 95 % interval: DataFrame.
+def summarise(table, by, scores, main=()):
+    """Return the number of runs with the same ``by`` and the mean of each score over them: DataFrame.
 
-    <score>_low and <score>_high are Student's interval of the mean; NaN with fewer than three runs, of which it would say
-    nothing.
+    The ``main`` scores also get a 95 % interval of the mean, <score>_low and <score>_high, NaN where there is none; see
+    ``interval_of_runs``.
     """
     rows = []
     for value, part in table.groupby(by, sort=False):
         row = {by: value, "runs": len(part)}
         for name in scores:
-            half = stats.t.ppf(0.975, len(part) - 1) * part[name].sem() if len(part) > 2 else np.nan
-            row |= {name: part[name].mean(), f"{name}_low": part[name].mean() - half, f"{name}_high": part[name].mean() + half}
+            row[name] = part[name].mean()
+            if name in main:
+                row[f"{name}_low"], row[f"{name}_high"] = interval_of_runs(part[name], table[name].max())
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def spread(table, values, scores):
-    """Mean, standard deviation and lowest of each score over the runs of equal settings: DataFrame.
+def interval_of_runs(values, largest):
+    """Return the 95 % interval of a score's mean over runs that differ in their seed: (low, high), else (NaN, NaN).
 
-    Equal but for the seed and what was held out: an honest split and a leaking one are not averaged.
+    ``scores.intervals`` computes it, with each run as a group: there is none for fewer than three runs. All runs use the same
+    data set and, in recipes that do not split it at random, the same test images. So the interval says how much the mean
+    depends on chance (first weights, tiles, the split), and not how much on the choice of images; and it knows nothing about
+    failures that no run shows. ``largest`` value of this score in all runs: up to 1, the score is taken as a share; above,
+    as a quantity without an upper limit. Scores below 0 have no interval.
+    """
+    known = values.dropna()
+    if known.min() < 0:
+        return np.nan, np.nan
+    low, high = mean_interval(known, np.arange(len(known)), 1.0 if largest <= 1 else np.inf)
+    return (np.nan, np.nan) if low is None else (low, high)
+
+
+def spread(table, values, scores):
+    """Return mean, standard deviation and lowest of each score over runs that differ in seed and held-out sample: DataFrame.
+
+    Runs with other settings are not averaged together, for example those with an honest split and those with a leaking one.
     """
     by = [name for name in values if name not in ("seed", "hold_out")]
     rows = []

@@ -7,8 +7,8 @@ from matplotlib.ticker import FuncFormatter
 from skimage.segmentation import find_boundaries
 
 from data import ROLES
-from figures import BLUE, GREEN, LETTER, ORANGE, VERMILION, as_rgb, aspect, canvas, images_of, name_ticks, show_image
-from system.names import readable
+from figures import BLUE, GREEN, LETTER, ORANGE, VERMILION, as_rgb, aspect, canvas, name_ticks, show_image
+from system.names import images_of, readable
 
 
 def histograms(columns, title, bins=40):

@@ -1,1 +1,1 @@
-"""New images in, results out: files to segment, output files, tables, the report page."""
+"""New images: find the files, segment them, explain empty ones, write results, tables and report."""

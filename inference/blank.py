@@ -12,7 +12,7 @@ from segmentation import SCALES, Network, find_scale, inverted, remembering, seg
 
 SIZES = (0.125, 0.25, 0.5, 2, 4, 8)  # diameters to try, as multiples of the median diameter in the training
 SHARE = 0.2  # of the pixels of the image that the network sees in each trial: all trials together cost about a segmentation
-SIDES = (128, 512)  # px, smallest and largest height and width of the part that is tried
+SIDES = (96, 512)  # px, smallest and largest height and width of the part that is tried
 ENLARGED = 4  # most px of an enlarged part, as a multiple of its px
 IMPLAUSIBLE = {"almost full", "low contrast", "in doubt", "unstable", "small objects", "large objects"}
 EXCHANGE = {False: "try it with --invert.", True: "try it without --invert."}
@@ -55,7 +55,7 @@ def _try_channels(image, network, diameter, invert, side):
         plane = image[..., channel : channel + 1]
         if (plane == plane[0, 0]).all() or (seen is not None and np.array_equal(plane[..., 0], seen)):
             continue
-        if np.isfinite(doubt(plane, network, diameter, invert, side)):
+        if judge(plane, network, diameter, invert, side) is not None:
             return f"Objects are found in one colour alone: try --channel {channel + 1}."
     return ""
 
@@ -67,9 +67,9 @@ def _try_settings(image, network, diameter, invert, side):
     for factor in SIZES if usual and diameter in (None, "auto") else ():
         size = factor * usual["median"]
         trials[f"Objects are found at another scale: try --diameter {size:.0f}."] = size, invert
-    doubts = {text: doubt(image, network, *how, side) for text, how in trials.items()}
-    best = min(doubts, key=doubts.get)
-    return best if np.isfinite(doubts[best]) else ""
+    judged = {text: judge(image, network, *how, side) for text, how in trials.items()}
+    credible = {text: doubts for text, doubts in judged.items() if doubts is not None}
+    return min(credible, key=credible.get) if credible else ""
 
 
 def _explain_quality(quality, network):
@@ -88,11 +88,14 @@ def _explain_quality(quality, network):
     )
 
 
-def doubt(image: NDArray, network: Network, diameter: float | str | None, invert: bool, side: int) -> float:
-    """Return the disagreement between two turned copies of a part of an image (H, W, C); infinite if nothing credible is found.
+def judge(
+    image: NDArray, network: Network, diameter: float | str | None, invert: bool, side: int
+) -> tuple[float, float] | None:
+    """Return two doubts about the objects found in a part of an image (H, W, C), or None if there are no credible ones.
 
-    Noise and fragments raise a flag of ``IMPLAUSIBLE`` and are not credible. ``side``: height and width in px of the part, as
-    the network sees it.
+    The first doubt is the disagreement between two turned copies, the second one how far the diameters are from those of the
+    training. Noise and fragments raise a flag of ``IMPLAUSIBLE`` and are not credible. ``side``: height and width of the part
+    in px, as the network sees it.
     """
     network = network._replace(predict=remembering(network.predict))
     usual = network.card["training_data"].get("object_diameter")
@@ -108,8 +111,8 @@ def doubt(image: NDArray, network: Network, diameter: float | str | None, invert
     for tta in (1, 2):  # most trials find nothing, which the first one shows
         quality = segment(part, network, diameter=diameter, tta=tta, invert=invert).quality
         if not quality["objects"] or set(flags(quality, _limits(network))) & IMPLAUSIBLE:
-            return np.inf
-    return quality["disagreement"]
+            return None
+    return quality["disagreement"], abs(np.log(quality["diameter_ratio"] or 1))
 
 
 def busiest_part(image: NDArray, side: int) -> NDArray:

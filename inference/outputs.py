@@ -4,6 +4,7 @@ Files are written whole or not at all, so that an interrupted command can be con
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -98,22 +99,27 @@ def write(folder, name, path, planes, segmentations, before, probability=False):
 
     ``planes``: its pages (pages, H, W, C). ``segmentations``: an iterable of their Segmentations. ``before``: the ``state`` of
     the image file before it was read; if the file has changed since, it does not count as done. <name>_mask.tif and
-    <name>_objects.tif have as many pages as the image. Each page has its own overlay, <name>_overlay.png, or
+    <name>_objects.tif have as many pages as the image; so has <name>_classes.tif (uint8, class numbers) if the network knows
+    several classes. Each page has its own overlay, <name>_overlay.png, or
     <name>_overlay_p001.png if there are several.
     """
-    kinds = ("mask", "objects", "probability") if probability else ("mask", "objects")
+    segmentations = iter(segmentations)
+    first = next(segmentations)
+    classes = () if first.classes is None else ("classes",)
+    kinds = ("mask", "objects", *classes, *(("probability",) if probability else ()))
     images, objects = [], []
     with contextlib.ExitStack() as stack:
         files = {kind: stack.enter_context(written_whole(folder / f"{name}_{kind}.tif")) for kind in kinds}
         large = planes[..., 0].size * 4 > 2**31  # bytes; an ordinary TIFF ends at 2**32
         writers = {kind: stack.enter_context(tifffile.TiffWriter(file, bigtiff=large)) for kind, file in files.items()}
-        for number, (plane, found) in enumerate(zip(planes, segmentations, strict=True), 1):
+        for number, (plane, found) in enumerate(zip(planes, itertools.chain([first], segmentations), strict=True), 1):
             arrays = {"mask": found.mask, "objects": numbered(found.objects, len(planes)), "probability": found.probability}
+            arrays["classes"] = found.classes
             for kind, writer in writers.items():
                 writer.write(arrays[kind], photometric="minisblack", compression="deflate", metadata=None)
             overlay = f"{name}_overlay_p{number:03d}.png" if len(planes) > 1 else f"{name}_overlay.png"
             temporary = stack.enter_context(written_whole(folder / overlay))
-            iio.imwrite(temporary, figures.outlined(as_image(plane, path.name), found.objects, OVERLAY_SIDE))
+            iio.imwrite(temporary, found.drawn(as_image(plane, path.name), OVERLAY_SIDE))
             where = {"name": name, "page": number}
             shown = {"file": as_text(path), "pages": len(planes), "overlay": overlay}
             height, width = found.mask.shape

@@ -47,11 +47,11 @@ def page(folder, images, objects, settings, card, failed):
     ``images``, ``objects``: the tables. ``failed``: {file: reason}. ``folder`` holds the overlays, from which thumbnails are
     made.
     """
-    title = f"{len(objects)} objects in {len(images)} images"
-    flagged = count_flagged(images) + (" They come first." if _is_flagged(images).any() else "")
-    summary = (
-        f'{flagged} The numbers are in <a href="images.csv">images.csv</a> and <a href="measurements.csv">measurements.csv</a>.'
-    )
+    title = f"{_count(len(objects), 'object')} in {_count(len(images), 'image')}"
+    flagged = int(_is_flagged(images).sum())
+    place = "" if flagged in (0, len(images)) else " It comes first." if flagged == 1 else " They come first."
+    links = '<a href="images.csv">images.csv</a> and <a href="measurements.csv">measurements.csv</a>'
+    summary = f"{count_flagged(images)}{place} The numbers are in {links}."
     order = sorted(images.to_dict("records"), key=lambda row: -len(_flags(row)))
     raised = {name for row in order for name in _flags(row)}
     return PAGE.substitute(
@@ -70,8 +70,13 @@ def page(folder, images, objects, settings, card, failed):
 def count_flagged(images):
     """Return a sentence that says how many images of the table were flagged."""
     flagged = int(_is_flagged(images).sum())
-    verb = "was" if flagged == 1 else "were"
-    return f"{flagged} of {len(images)} images {verb} flagged." if flagged else "No image was flagged."
+    if not flagged:
+        return "No image was flagged."
+    return f"{flagged} of {_count(len(images), 'image')} {'was' if flagged == 1 else 'were'} flagged."
+
+
+def _count(number, noun):
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _is_flagged(images):
@@ -81,13 +86,17 @@ def _is_flagged(images):
 def _image(folder, row):
     marks = [f'<span class="flag" title="{html.escape(RULES[name].text)}">{name}</span>' for name in _flags(row)]
     name = html.escape(row["name"]) + (f", page {row['page']}" if row["pages"] > 1 else "")
-    found = f"{row['objects']} object{'s' * (row['objects'] != 1)}"
     reason = f"<div>{html.escape(row['explanation'])}</div>" if row["explanation"] else ""
     overlay = folder / row["overlay"]
-    shown = f'<img loading="lazy" alt="{name} with outlines" src="{thumbnail(overlay)}">' if overlay.exists() else "the overlay was deleted"
+    shown = (
+        f'<img loading="lazy" alt="{name} with outlines" src="{thumbnail(overlay)}">'
+        if overlay.exists()
+        else "the overlay was deleted"
+    )
     return (
         f'<div class="image{" flagged" if marks else ""}"><a href="{quote(row["overlay"])}">{shown}</a>'
-        f"<div><b>{name}</b></div><div>{found}, {100 * row['foreground_share']:.1f} % of the area</div>"
+        f"<div><b>{name}</b></div>"
+        f"<div>{_count(row['objects'], 'object')}, {100 * row['foreground_share']:.1f} % of the area</div>"
         f"<div>{''.join(marks)}</div>{reason}</div>"
     )
 

@@ -1,7 +1,9 @@
-"""Take one picture out of every executed notebook, for notebooks/README.md: that of the cell with the tag "gallery".
+"""Finish executed notebooks: remove what progress bars leave, and take one picture out of each for notebooks/README.md.
 
-jupyter execute --inplace notebooks/*.ipynb    run them all, from top to bottom
-python notebooks/gallery.py                    write notebooks/gallery/<name>.png
+jupyter execute --inplace notebooks/*.ipynb    run all notebooks from top to bottom
+python notebooks/gallery.py                    then tidy them and write notebooks/gallery/<name>.png
+
+The picture is that of the cell with the tag "gallery".
 """
 
 import base64
@@ -12,8 +14,17 @@ import nbformat
 FOLDER = Path(__file__).parent
 
 
+def remove_empty_outputs(path):
+    """Remove outputs without data from a notebook: a progress bar that is finished leaves one, which shows nothing."""
+    notebook = nbformat.read(path, 4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("data", True) != {}]
+    nbformat.write(notebook, path)
+
+
 def picture(path):
-    """The PNG (bytes) of the tagged cell of an executed notebook; ValueError that names one without it."""
+    """Return the PNG (bytes) of the tagged cell of an executed notebook. Raises ValueError that names one without it."""
     for cell in nbformat.read(path, 4).cells:
         if "gallery" in cell.metadata.get("tags", ()):
             for output in cell.outputs:
@@ -25,4 +36,5 @@ def picture(path):
 if __name__ == "__main__":
     (FOLDER / "gallery").mkdir(exist_ok=True)
     for notebook in sorted(FOLDER.glob("*.ipynb")):
+        remove_empty_outputs(notebook)
         (FOLDER / "gallery" / f"{notebook.stem}.png").write_bytes(picture(notebook))

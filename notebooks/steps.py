@@ -1,7 +1,7 @@
-"""What the notebooks share: the quick mode, the project's folder, the images that are there.
+"""What the notebooks share: the quick mode, which images are there, short calls for training and for showing results.
 
-With UNET_QUICK=1 in the environment a notebook takes few images and short trainings, and nothing else changes. Where a
-user has images, they are these, also then.
+With UNET_QUICK=1 in the environment, a notebook uses few images and short trainings; nothing else changes. A user's own images
+are used in the quick mode, too.
 """
 
 import io
@@ -18,9 +18,10 @@ from matplotlib.figure import Figure
 
 import train_and_predict
 from data import evenly
-from experiment import run_folder
+from experiment.images import find_source, read_images, simulate
 from metrics import PIXEL_SCORES
 from system.files import read_json
+from system.names import readable
 
 QUICK = os.environ.get("UNET_QUICK") == "1"
 ROOT = Path(__file__).parents[1]
@@ -36,7 +37,7 @@ DPI, WIDTH = 80, 1100  # of figures, px
 
 
 def small_png(figure):
-    """A matplotlib Figure as PNG of 256 colours (bytes): how notebooks show figures, so that they stay small."""
+    """Return a matplotlib Figure as PNG with 256 colours (bytes), so that notebooks stay small."""
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=DPI)
     return _few_colours(PIL.Image.open(drawn))
@@ -53,71 +54,79 @@ if get_ipython():
 
 
 def size(full, quick):
-    """``full``, or ``quick`` in the quick mode."""
+    """Return ``full``, or ``quick`` in the quick mode."""
     return quick if QUICK else full
 
 
 def simulated(recipe):
-    """The folder of a recipe's simulated images, few and small ones in the quick mode."""
-    name, folder = recipe.CONFIG.recipe, ROOT / "datasets/simulated"
-    return recipe.simulate(folder / "quick" / name, **SMALL[name]) if QUICK else recipe.simulate(folder / name)
+    """Return the folder of a recipe's simulated images; in the quick mode few and small ones."""
+    if QUICK:
+        return recipe.simulate(ROOT / "datasets/simulated/quick" / recipe.name, recipe.settings(True), **SMALL[recipe.name])
+    return simulate(recipe, recipe.settings(True))
 
 
-def find(recipe, mine=None):
-    """(folder or zip file, what figures call its images): ``mine``, else those in ``datasets``, else simulated ones."""
-    found = mine or recipe.find(ROOT / "datasets" / recipe.CONFIG.recipe) or simulated(recipe)
-    source, drawn = run_folder.find_data(recipe, {"data": found}, None, ROOT / "datasets")
+def read(recipe, mine=None):
+    """Read the images of a recipe and say which ones they are. Return (path, ``experiment.images.Images``).
+
+    These are the images at the path ``mine``, else those in ``datasets/<recipe>``, else simulated ones.
+    """
+    source = find_source(recipe, {"data": mine} if mine else {})
+    if source.path is None:
+        source = source._replace(path=simulated(recipe))
+    images = read_images(recipe, recipe.settings(source.simulated), source)
     mode = "quick mode (UNET_QUICK=1): few images, short trainings" if QUICK else "full size; UNET_QUICK=1 makes it quick"
-    title = train_and_predict.title_of(recipe, source, recipe.is_published(source), drawn)
-    print(f"{title}\n{source.name}\n{mode}")
-    return source, title
+    print(f"{images.title}\n{source.path.name}\n{mode}")
+    return source.path, images
 
 
 def subset(samples, quick):
-    """The samples, or ``quick`` evenly spaced ones of them in the quick mode."""
+    """Return the samples; in the quick mode ``quick`` of them, evenly spaced."""
     return evenly(samples, quick) if QUICK else samples
 
 
 def train(recipe, source, **settings):
-    """One run of the script on ``source``, with the recipe's settings but for those given; returns its folder (Path)."""
-    folder = train_and_predict.run(recipe.CONFIG.recipe, {"data": str(source), **SHORT, **_output(), **settings})
+    """Make one run of the training script on the images at ``source``, and return its folder (Path).
+
+    ``settings``: those that differ from the recipe's.
+    """
+    folder = train_and_predict.run(recipe.name, {"data": str(source), **SHORT, **_output(), **settings})
     clear_output(wait=True)
     return folder
 
 
 def series(recipe, source, values, **settings):
-    """A run for every combination of ``values`` {setting: [values]}; returns the series' folder (Path)."""
+    """Make a run for each combination of ``values`` {setting: [values]}; return the folder of the series (Path)."""
     given = {"data": str(source), **SHORT, **_output(), **settings}
-    folder = train_and_predict.run_series(recipe.CONFIG.recipe, given, values)
+    folder = train_and_predict.run_series(recipe.name, given, values)
     clear_output(wait=True)
     return folder
 
 
 def _output():
-    """Where the runs of the quick mode go, so that they do not lie among those that count."""
+    """Return a folder for a run of the quick mode, so that it does not lie among those that count."""
     return {"output": tempfile.mkdtemp(prefix="unet-") + "/run"} if QUICK else {}
 
 
 def scores(folder):
-    """The pixel scores of a finished run's test set: DataFrame, one row per score."""
+    """Return the pixel scores of a finished run's test set: DataFrame, one row for each score."""
     summary = read_json(folder / "scores.json")
     rows = {name: {key: summary[name][key] for key in ("mean", "median", "worst", "pooled")} for name in PIXEL_SCORES}
     return pd.DataFrame(rows).T.round(3)
 
 
 def summary(folder, recipe):
-    """The recipe's main scores in a finished series, in the mean, with 95 % intervals where runs were repeated: DataFrame."""
+    """Return the main scores of a finished series, with a 95 % interval of the mean where runs were repeated: DataFrame."""
     table = pd.read_csv(folder / "summary.csv")
     shown = table[["run", "runs"]].copy()
-    for name in (name for name in recipe.MAIN_SCORES if name in table):
+    for name in (name for name in recipe.main_scores if name in table):
         rows = table[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)
         texts = [f"{mean:.3f}" if np.isnan(low) else f"{mean:.3f} ({low:.3f} to {high:.3f})" for mean, low, high in rows]
-        shown[name.replace("_", " ")] = texts
+        shown[readable(name)] = texts
     return shown
 
 
 def picture(path):
-    """A PNG of a run, as wide as a notebook and of 256 colours (IPython Image)."""
+    """Return a PNG of a run, as wide as a notebook and with 256 colours (IPython Image)."""
     large = PIL.Image.open(path).convert("RGB")
     large.thumbnail((WIDTH, 10 * WIDTH))
     return Image(_few_colours(large))

@@ -1,1 +1,1 @@
-"""More than one process: several machines that train together, Dask clusters, scans larger than memory."""
+"""More than one process: machines that train together, Dask clusters, images larger than memory."""

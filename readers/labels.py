@@ -46,16 +46,10 @@ def class_objects(values: NDArray, classes: int, name: str) -> tuple[NDArray, ND
     uint8 (objects + 1,), 0 for the background. A mask need not show all classes. Raises ValueError that names the file for
     fractions, colours and other class numbers.
     """
-    values = _whole_numbers(values, name)
-    lowest, highest = int(values.min(initial=0)), int(values.max(initial=0))
-    if lowest < 0 or highest >= classes:
-        raise ValueError(
-            f"{name}: holds the class number {lowest if lowest < 0 else highest}; with {classes} classes, masks hold 0 "
-            f"(background) to {classes - 1}. Correct the mask, or set --classes to the number of classes with the background."
-        )
+    values = _class_numbers(values, classes, name)
     objects, class_of = np.zeros(values.shape, np.int32), [np.zeros(1, np.uint8)]
     count = 0
-    for number in range(1, highest + 1):
+    for number in range(1, int(values.max(initial=0)) + 1):
         parts, found = ndimage.label(values == number, CORNERS_TOUCH)
         objects[parts > 0] = parts[parts > 0] + count
         class_of.append(np.full(found, number, np.uint8))
@@ -69,19 +63,19 @@ def classes_from_map(mask: NDArray, values: NDArray, classes: int, name: str) ->
     uint8 (highest number + 1,), 0 for the background. Raises ValueError that names the file of the map for other sizes and
     class numbers, and for an object without a class.
     """
-    values = _whole_numbers(values, name)
+    values = _class_numbers(values, classes, name)
     if values.shape != mask.shape:
         raise ValueError(f"{name}: the classes are {values.shape} px, the mask {mask.shape} px; they must be equal.")
-    if values.min(initial=0) < 0 or values.max(initial=0) >= classes:
-        raise ValueError(f"{name}: holds class number {values.max()}; with {classes} classes they are 0 to {classes - 1}.")
-    votes = np.zeros((int(mask.max(initial=0)) + 1, classes), np.int64)
-    np.add.at(votes, (mask, values), 1)
-    votes[:, 0] = 0
-    without = np.flatnonzero(np.bincount(mask.ravel(), minlength=len(votes)) * (votes.sum(axis=1) == 0))[1:]
+    keys, pixels = np.unique(mask.astype(np.int64) * classes + values, return_counts=True)
+    numbers, class_numbers = np.divmod(keys, classes)
+    usable = (numbers > 0) & (class_numbers > 0)
+    without = np.setdiff1d(numbers, [0, *numbers[usable]])
     if len(without):
         raise ValueError(f"{name}: object {without[0]} of the mask has no class here; every object needs one, from 1 on.")
-    decided = votes.argmax(axis=1).astype(np.uint8)
-    decided[0] = 0
+    numbers, class_numbers = numbers[usable], class_numbers[usable]
+    decided = np.zeros(int(mask.max(initial=0)) + 1, np.uint8)
+    order = np.lexsort((-class_numbers, pixels[usable]))  # the last entry of each object wins
+    decided[numbers[order]] = class_numbers[order]
     return decided
 
 
@@ -100,6 +94,17 @@ def _whole_numbers(values, name):
     if values.dtype.kind not in "biu":
         raise ValueError(f"{name}: holds {values.dtype} values; a mask holds whole numbers, 0 for the background.")
     return values
+
+
+def _class_numbers(values, classes, name):
+    values = _whole_numbers(values, name)
+    lowest, highest = int(values.min(initial=0)), int(values.max(initial=0))
+    if lowest < 0 or highest >= classes:
+        raise ValueError(
+            f"{name}: holds the class number {lowest if lowest < 0 else highest}; with {classes} classes, masks hold 0 "
+            f"(background) to {classes - 1}. Correct the mask, or set --classes to the number of classes with the background."
+        )
+    return values.astype(np.int64)
 
 
 def _one_channel(values, name):

@@ -5,6 +5,12 @@ decides how much is known, not the number of images. ``benchmarks/intervals.py``
 true value; ``MINIMUM_GROUPS`` and ``MINIMUM_GROUPS_OF_MEDIAN`` follow from it: with fewer groups there is no interval.
 
 No interval knows about failures that are so rare that no group of the test set shows one.
+
+The percentiles of a bootstrap that draws whole groups (Efron 1979) are not used: they are too narrow with few groups.
+
+Bell and McCaffrey 2002, Survey Methodology 28:169. Cameron and Miller 2015, Journal of Human Resources 50:317. Efron 1979,
+Annals of Statistics 7:1. Imbens and Kolesár 2016, Review of Economics and Statistics 98:701. Woodruff 1952, Journal of the
+American Statistical Association 47:635.
 """
 
 import numpy as np
@@ -103,7 +109,7 @@ def limits(parts: NDArray, wholes: NDArray, upper: float = 1.0) -> tuple[NDArray
 
 
 def _cr2(weights):
-    """Factors of the squared deviations that add up to the variance, and its degrees of freedom: (..., groups), (...).
+    """Return the factors of the squared deviations in the variance, and its degrees of freedom: (..., groups), (...).
 
     Deviations are e = (I - 1 w') r for ratios r of equal variance, so that E[e_g^2] is proportional to 1 - 2 w_g + w'w. The
     variance is r' M r with M = (I - 1 w')' diag(factors) (I - 1 w'), and has tr(M)^2 / tr(M M) degrees of freedom. tr(M) is

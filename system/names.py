@@ -80,6 +80,11 @@ def readable(name):
     return name.replace("_", " ").capitalize()
 
 
+def images_of(count):
+    """Return "1 image" or "5 images"."""
+    return "1 image" if count == 1 else f"{count} images"
+
+
 def short_names(names, most=24):
     """Return names of at most ``most`` letters, the middle replaced by "…". Names that differ stay different.
 
@@ -99,7 +104,7 @@ def short_names(names, most=24):
 def _without_middle(name, most):
     if len(name) <= most:
         return name
-    end = name[-(most * 7 // 10) :]
-    cut = re.search(r"[_\-. ]\w", end[: len(end) // 2])
-    end = end[cut.end() - 1 :] if cut else end
+    end = name[-(most * 7 // 10) - 2 :]
+    cut = re.search(r"[_\-. ](?=\w)", end[: len(end) // 2])
+    end = end[cut.end() if cut else 1 :]
     return f"{name[: most - 1 - len(end)]}…{end}"

@@ -50,7 +50,7 @@ def discs():
 def scheduler():
     """A Dask scheduler with a worker, started as README.md says, in the folder of the program: its address, its process."""
     pytest.importorskip("distributed", reason="Dask is in requirements-machines.txt")
-    where = {"cwd": Path(cluster.__file__).parent, "stderr": subprocess.PIPE, "text": True}
+    where = {"cwd": Path(cluster.__file__).parents[1], "stderr": subprocess.PIPE, "text": True}
     serving = subprocess.Popen([sys.executable, "-m", "dask", "scheduler", "--port", "0", "--no-dashboard"], **where)
     address = next(found[0] for line in serving.stderr if (found := re.search(r"tcp://127\S+|tcp://\d\S+", line)))
     worker = subprocess.Popen(

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import os
+import pickle
 import subprocess
 import sys
 import time
@@ -98,11 +100,15 @@ def test_workers_stay_free_of_tensorflow_and_end(discs, small, tmp_path):
         "import batches\n"
         "from config import Config\n"
         "from data import Sample\n"
-        "def spy(samples, config, number, world):\n"
-        "    return np.array(['tensorflow' in sys.modules or 'keras' in sys.modules]), np.zeros(300_000)\n"
+        "class Spy:\n"
+        "    def __init__(self, samples, config, world):\n"
+        "        self.samples = samples\n"
+        "    def __call__(self, number):\n"
+        "        assert self.samples[number % 4].image.shape == (64, 64, 1)\n"
+        "        return np.array(['tensorflow' in sys.modules or 'keras' in sys.modules]), np.zeros(300_000)\n"
         "if __name__ == '__main__':\n"
         "    import tensorflow\n"
-        "    batches.make_batch = spy\n"
+        "    batches.BatchMaker = Spy\n"
         "    sample = Sample('a', np.zeros((64, 64, 1), np.uint8), np.zeros((64, 64), np.uint8))\n"
         "    stream = batches.TrainingBatches([sample] * 4, Config(batch_size=2, workers=2))\n"
         "    print('loaded', [bool(stream[i][0][0]) for i in range(4)])\n"
@@ -113,29 +119,43 @@ def test_workers_stay_free_of_tensorflow_and_end(discs, small, tmp_path):
     assert "leaked" not in finished.stderr and "Exception ignored" not in finished.stderr
 
 
-def test_workers_end_when_the_main_process_is_killed(tmp_path):
-    program = tmp_path / "killed.py"
-    program.write_text(
-        f"import multiprocessing, os, signal, sys; sys.path.insert(0, {ROOT!r})\n"
-        "import numpy as np\n"
-        "import batches\n"
-        "from config import Config\n"
-        "from data import Sample\n"
-        "if __name__ == '__main__':\n"
-        "    sample = Sample('a', np.zeros((64, 64, 1), np.uint8), np.zeros((64, 64), np.uint8))\n"
-        "    stream = batches.TrainingBatches([sample] * 4, Config(batch_size=2, workers=2))\n"
-        "    stream[0]\n"
-        "    print(*[child.pid for child in multiprocessing.active_children()], flush=True)\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    with open(tmp_path / "pids", "w") as pids:  # not a pipe: a worker that lives on would hold it open
-        subprocess.run([sys.executable, program], stdout=pids, stderr=subprocess.DEVNULL, timeout=60)
-    workers = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
-    assert len(workers) == 2
+PROGRAM = """
+import multiprocessing, os, signal, sys
+sys.path.insert(0, {root!r})
+import numpy as np
+import batches
+from config import Config
+from data import Sample
+if __name__ == "__main__":
+    sample = Sample("a", np.zeros((64, 64, 1), np.uint8), np.zeros((64, 64), np.uint8))
+    stream = batches.TrainingBatches([sample] * 4, Config(batch_size=2, workers=2))
+    stream[0]
+    print(stream.shared.folder.path, *[child.pid for child in multiprocessing.active_children()], flush=True)
+    {ending}
+"""
+ENDINGS = {
+    "killed": "os.kill(os.getpid(), signal.SIGKILL)",
+    "Ctrl-C": "os.kill(os.getpid(), signal.SIGINT); signal.pause()",
+    "terminated": "os.kill(os.getpid(), signal.SIGTERM); signal.pause()",
+    "closed": "stream.close()",
+    "error": "raise SystemError",
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+def test_neither_workers_nor_samples_outlive_the_main_process(tmp_path, ending):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.format(root=ROOT, ending=ending))
+    (tmp_path / "temporary").mkdir()
+    with open(tmp_path / "printed", "w") as printed:  # not a pipe: a worker that lives on would hold it open
+        environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
+        subprocess.run([sys.executable, program], stdout=printed, stderr=subprocess.DEVNULL, timeout=60, env=environment)
+    folder, *workers = (tmp_path / "printed").read_text().split()
+    assert len(workers) == 2 and Path(folder).parent == tmp_path / "temporary"
     deadline = time.monotonic() + 30
-    while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
+    while (Path(folder).exists() or any(map(alive, workers))) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not any(alive(pid) for pid in workers)
+    assert not any(map(alive, workers)) and not Path(folder).exists()
 
 
 def alive(pid):
@@ -145,9 +165,9 @@ def alive(pid):
 
 def test_a_batch_larger_than_the_data_is_refused(discs, small):
     batches.check_batch_size(discs(4), small)
-    with pytest.raises(ValueError, match="--batch-size 4 is larger than the 3 images to fit"):
+    with pytest.raises(ValueError, match="--batch-size 4 is larger than the 3 training images"):
         batches.check_batch_size(discs(3), small)
-    with pytest.raises(ValueError, match="--batch-size 9 is larger than the 8 images to fit; make it 6 or less"):
+    with pytest.raises(ValueError, match="--batch-size 9 is larger than the 8 training images; make it 6 or less"):
         batches.check_batch_size(discs(8), small.replace(batch_size=9), replicas=3)
     with pytest.raises(ValueError, match="there are fewer than devices, 4: add --device cpu"):
         batches.check_batch_size(discs(3), small, replicas=4)
@@ -198,3 +218,55 @@ def test_every_stretch_of_the_order_holds_the_strata_in_proportion():
         drawn = np.bincount(np.array(strata)[order[start : start + 20]], minlength=3)
         assert np.abs(drawn - [12, 6, 2]).max() <= 1
     assert (order != batches._order(strata, (0, 0, 1))).any()
+
+
+def test_the_order_is_sorted_once_for_each_round(discs, small, monkeypatch):
+    sorted_for, order = [], batches._order
+    monkeypatch.setattr(batches, "_order", lambda strata, key: sorted_for.append(key[2]) or order(strata, key))
+    make = batches.BatchMaker(discs(6), small)  # batches of 4
+    for number in range(6):
+        make(number)
+    assert sorted_for == [0, 1, 2, 3]
+
+
+def test_workers_get_no_copy_of_the_samples_and_compute_no_limits(discs, small, monkeypatch):
+    samples = discs(5, side=200)
+    samples[1] = dataclasses.replace(samples[1], object_classes=np.array([0, 1], np.uint8), pixel_size=0.5)
+    expected = [sample.limits for sample in samples]
+    shared = batches._share([dataclasses.replace(sample) for sample in samples])
+    pickled = pickle.dumps(batches.BatchMaker(shared, small))
+    assert len(pickled) < 5_000 < sum(sample.image.nbytes for sample in samples)
+    monkeypatch.setattr("data.intensity_limits", lambda image: 1 / 0)
+    unpickled = pickle.loads(pickled).samples
+    assert [sample.limits for sample in unpickled] == expected and len(unpickled) == 5
+    assert vars(unpickled[1]).keys() == vars(shared[1]).keys() and unpickled[1].pixel_size == 0.5
+    for mine, its in zip(samples, unpickled, strict=True):
+        np.testing.assert_array_equal(mine.image, its.image)
+        np.testing.assert_array_equal(mine.mask, its.mask)
+        assert mine.image.dtype == its.image.dtype and not its.image.flags.writeable
+    shared.close()
+
+
+TINY = """
+import sys
+sys.path.insert(0, {root!r})
+import numpy as np
+import batches
+from config import Config
+from data import Sample
+for shape in [(1, 9), (9, 1), (1, 1), (2, 3), (1, 300)]:
+    mask = np.zeros(shape, np.uint16)
+    mask[0, 0] = 3
+    samples = [Sample("a", np.full((*shape, 1), 9, np.uint8), mask)] * 2
+    for options in ({{}}, {{"border": 2}}, {{"distance": True}}, {{"border_weights": True, "loss": "cross_entropy"}}):
+        config = Config(batch_size=2, tile=64, overlap=16, workers=0, augment=1.0).replace(**options)
+        for part in (*batches.make_batch(samples, config, 0), *batches.ValidationBatches(samples, config)[0]):
+            assert part.shape[:3] == (2, 64, 64) and np.isfinite(part).all()
+print("done")
+"""
+
+
+def test_images_with_sides_of_one_pixel_make_batches():
+    """In a process of its own: OpenCV would never return, and no test could stop it."""
+    finished = subprocess.run([sys.executable, "-c", TINY.format(root=ROOT)], capture_output=True, text=True, timeout=60)
+    assert finished.stdout == "done\n", finished.stderr

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 import bbbc005
 from data import Predictions, Sample
+from explore.tables import object_diameters
 from objects import Watershed
 from simulate import particles as simulate_particles
 
@@ -160,3 +161,28 @@ def test_of_very_many_images_without_masks_some_are_predicted(folder, monkeypatc
     shutil.rmtree(folder / bbbc005.MASKS)
     monkeypatch.setattr(bbbc005, "MOST", 1)
     assert len(bbbc005.load_unlabelled(folder)) == 1
+
+
+def test_cells_are_numbered_where_the_data_gives_no_numbers(folder):
+    name = "SIMCEPImages_A01_C1_F1_s01_w1.TIF"
+    y, x = np.mgrid[:250, :250] % 50 - 24.5
+    discs = y**2 + x**2 < 17**2  # 25 of 34 px
+    for kind in (bbbc005.IMAGES, bbbc005.MASKS):
+        tifffile.imwrite(folder / kind / name, discs.astype(np.uint8) * 255)
+    sample = bbbc005.load(folder)[0]
+    assert sample.mask.max() == 25 and object_diameters([sample])["median"] == pytest.approx(34, abs=1)
+
+
+def test_more_cells_than_16_bits_can_number(folder):
+    numbers = np.zeros((32, 32), np.uint32)
+    numbers[:5], numbers[9:] = 7, 65_536
+    (folder / bbbc005.OBJECTS).mkdir()
+    for path in (folder / bbbc005.IMAGES).iterdir():
+        tifffile.imwrite(folder / bbbc005.OBJECTS / path.name, numbers)
+    assert np.unique(bbbc005.load(folder)[0].mask).tolist() == [0, 7, 65_536]
+
+
+def test_hidden_files_of_macos_are_left_out(folder):
+    for kind in (bbbc005.IMAGES, bbbc005.MASKS):
+        (folder / kind / "._SIMCEPImages_A01_C1_F1_s01_w1.TIF").write_bytes(b"x")
+    assert len(bbbc005.load(folder)) == 2

@@ -40,7 +40,7 @@ def numbers(samples):
     return [ctc.place(sample)[1] for sample in samples]
 
 
-def test_of_two_sequences_one_is_reported_whole():
+def test_of_two_sequences_one_is_the_test_whole():
     samples = [*frames("01", 50), *frames("02", 20, gold=(3,))]
     split = cells.split(samples, cells.CONFIG)
     assert {ctc.place(s)[0] for s in split.test} == {"02"} and len(split.test) == 20
@@ -49,10 +49,10 @@ def test_of_two_sequences_one_is_reported_whole():
     assert len(other.test) == 50 and {ctc.place(s)[0] for s in [*other.train, *other.validation]} == {"02"}
 
 
-def test_of_one_sequence_the_block_with_most_gold_labels_is_reported_with_gaps_around_it():
+def test_of_one_sequence_the_block_with_most_gold_labels_is_the_test_with_gaps_around_it():
     split = cells.split(frames("01", 100, gold=(25, 30, 90)), cells.CONFIG)
     assert numbers(split.test) == list(range(20, 40))
-    assert set(numbers(split.validation)) <= set(range(45, 60)) and len(split.validation) == cells.CHOOSE
+    assert set(numbers(split.validation)) <= set(range(45, 60)) and len(split.validation) == cells.VALIDATION_FRAMES
     assert numbers(split.train) == [*range(15), *range(65, 100)]
     assert cells.hold_outs(frames("01", 100)) == ["1", "2", "3", "4", "5"]
 
@@ -63,9 +63,9 @@ def test_a_sequence_that_is_not_there():
             cells.split([*frames("01", 50), *frames("02", 20)], cells.CONFIG.replace(hold_out=held))
 
 
-def test_frames_without_a_cell_cannot_be_reported():
+def test_frames_without_a_cell_cannot_be_the_test():
     empty = [replace(sample, mask=np.zeros((4, 4), np.uint16)) for sample in frames("02", 20)]
-    with pytest.raises(ValueError, match="No frame of 02 has a labelled cell to report; choose another --hold-out"):
+    with pytest.raises(ValueError, match="--hold-out 02: no frame of it has a labelled cell for the test; choose another"):
         cells.split([*frames("01", 50), *empty], cells.CONFIG)
 
 

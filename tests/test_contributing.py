@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.M | re.S)
 SMALL = "--filters 4 --depth 2 --tile 32 --overlap 8 --batch-size 4 --epochs 1 --steps 2 --workers 0 --precision float32"
+
+OPTIONAL = ("dask", "distributed", "zarr", "ome_zarr", "jax", "openvino", "onnx", "onnxruntime", "torch", "elasticdeform")
 
 
 @pytest.fixture
@@ -107,11 +110,42 @@ def test_the_first_two_commands_of_the_readme_are_the_run_and_the_tests(tmp_path
     assert "requirements-dev.txt" in tests and tests.endswith(".venv/bin/python -m pytest")
 
 
+SCRIPTS = [path for path in ROOT.glob("*/*.py") if "ArgumentParser(" in path.read_text(encoding="utf-8")]
+SCRIPTS = sorted(str(path.relative_to(ROOT)) for path in SCRIPTS if not (path.parent / "__init__.py").exists())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["train_and_predict.py", "predict.py", *SCRIPTS])
+def test_scripts_start_from_any_folder(script, tmp_path):
+    done = subprocess.run([sys.executable, ROOT / script, "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "--help" in done.stdout, done.stderr
+
+
+@pytest.mark.slow
+def test_tests_of_optional_packages_are_skipped_where_these_are_absent(tmp_path):
+    """No file of tests fails when it is read, and no test of Dask, JAX or OpenVINO when it is run."""
+    (tmp_path / "absent.py").write_text(
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.partition('.')[0] in {OPTIONAL}:\n"
+        "            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "import pytest\n"
+        "sys.exit(pytest.main(['-n', '0', '-p', 'no:cacheprovider', *sys.argv[1:]]))\n"
+    )
+    files = [f"tests/test_{name}.py" for name in ("cluster", "scans", "nodes", "augment", "prediction")]
+    for arguments in (["--collect-only", "tests"], files):
+        command = [sys.executable, tmp_path / "absent.py", *arguments]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+    for package in ("Dask", "JAX", "OpenVINO"):
+        assert re.search(rf"SKIPPED .*: {package} is in requirements-\w+\.txt", done.stdout), package
+
+
 def test_optional_packages_are_imported_only_where_they_are_needed():
-    """A module that imports one at its top could not be imported without it; `parallel/scans.py` alone is all about one."""
-    optional = "dask|distributed|zarr|ome_zarr|jax|openvino|onnx|onnxruntime|torch|elasticdeform"
+    """A module that imports one at its top could not be imported without it; only some of `parallel/` are all about Dask."""
+    pattern = rf"^(from|import) ({'|'.join(OPTIONAL)})\b"
     files = [*ROOT.glob("*.py"), *(path for init in ROOT.glob("*/__init__.py") for path in init.parent.rglob("*.py"))]
-    found = {
-        path.name for path in files if re.search(rf"^(from|import) ({optional})\b", path.read_text(encoding="utf-8"), re.M)
-    }
-    assert found == {"scans.py"}
+    found = {path.parent.name for path in files if re.search(pattern, path.read_text(encoding="utf-8"), re.M)}
+    assert found == {"parallel"}

@@ -83,3 +83,36 @@ def test_data_sets_beside_each_other(folder, tmp_path):
     (tmp_path / "x" / "other").mkdir()
     assert ctc.datasets(tmp_path / "x") == [tmp_path / "x"]
     assert ctc.datasets(tmp_path / "nowhere") == []
+
+
+def test_hidden_files_and_other_spellings_of_the_suffix(folder):
+    (folder / "01/t000.tif").rename(folder / "01/t000.TIF")
+    (folder / "01/t001.tif").rename(folder / "01/T001.tiff")
+    (folder / "01_GT/SEG/man_seg002.tif").rename(folder / "01_GT/SEG/man_seg002.Tiff")
+    for name in ("01/._t000.TIF", "01_GT/SEG/._man_seg002.Tiff", "01_ST/SEG/.DS_Store", "01_ST/SEG/notes.txt"):
+        (folder / name).write_bytes(b"x")
+    samples = ctc.load(folder)
+    assert [s.name for s in samples] == ["01_t000_silver", "01_t001_silver", "01_t002_gold", "01_t002_silver"]
+    assert [ctc.place(s) for s in samples[:2]] == [("01", 0), ("01", 1)]
+
+
+def test_a_frame_that_is_there_twice(folder):
+    write(folder / "01/t0001.tiff", np.zeros((20, 30), np.uint8))
+    with pytest.raises(ValueError, match=r"t001\.tif: number 1 a second time, like t0001\.tiff; remove one of the two"):
+        ctc.load(folder)
+
+
+@pytest.mark.parametrize(("highest", "dtype"), [(65_535, np.uint16), (65_536, np.uint32)])
+def test_numbers_above_16_bits_are_kept(folder, highest, dtype):
+    mask = np.zeros((20, 30), np.uint32)
+    mask[:3, :3], mask[9:, 9:] = 5, highest
+    write(folder / "01_GT/SEG/man_seg002.tif", mask)
+    found = ctc.load(folder)[2].mask
+    assert found.dtype == dtype and np.unique(found).tolist() == [0, 5, highest]
+
+
+def test_cells_in_a_mask_of_two_values_are_numbered(folder):
+    mask = np.zeros((20, 30), np.uint8)
+    mask[:3, :3], mask[9:, 9:] = 255, 255
+    write(folder / "01_GT/SEG/man_seg002.tif", mask)
+    assert np.unique(ctc.load(folder)[2].mask).tolist() == [0, 1, 2]

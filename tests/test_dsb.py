@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import dsb
-from data import Sample
+from data import Sample, check_classes
+from simulate.nuclei import nuclei
 
 
 def write(folder, identity, image=(8, 8), masks=1, value=255):
@@ -58,9 +59,9 @@ def test_masks_of_0_and_1_read_like_0_and_255(tmp_path):
 
 def test_the_second_start_reads_the_cache(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(dsb, "CACHE_FROM", 0)
-    first = dsb.load(folder, tmp_path / "cache")
+    first = dsb.load(folder, cache=tmp_path / "cache")
     monkeypatch.setattr(dsb, "_decode", None)  # decoding again would fail
-    for one, other in zip(first, dsb.load(folder, tmp_path / "cache"), strict=True):
+    for one, other in zip(first, dsb.load(folder, cache=tmp_path / "cache"), strict=True):
         assert one.name == other.name
         np.testing.assert_array_equal(one.image, other.image)
         np.testing.assert_array_equal(one.mask, other.mask)
@@ -69,32 +70,32 @@ def test_the_second_start_reads_the_cache(folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize("as_zip", [False, True])
 def test_a_changed_file_is_read_again_and_the_old_cache_removed(folder, tmp_path, as_zip, monkeypatch):
     monkeypatch.setattr(dsb, "CACHE_FROM", 0)
-    dsb.load(zipped(folder) if as_zip else folder, tmp_path / "cache")
+    dsb.load(zipped(folder) if as_zip else folder, cache=tmp_path / "cache")
     changed = folder / "aaa/masks/0.png"
     size = changed.stat().st_size
     mask = np.zeros((8, 8), np.uint8)
     mask[7, :3] = 255
     iio.imwrite(changed, mask)
     assert abs(changed.stat().st_size - size) < 10
-    again = dsb.load(zipped(folder) if as_zip else folder, tmp_path / "cache")
+    again = dsb.load(zipped(folder) if as_zip else folder, cache=tmp_path / "cache")
     assert again[0].mask[7, 0] == 1 and again[0].mask[0, 0] == 0
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 def test_a_damaged_cache_is_made_again_and_a_full_disk_only_warned_of(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(dsb, "CACHE_FROM", 0)
-    dsb.load(folder, tmp_path / "cache")
+    dsb.load(folder, cache=tmp_path / "cache")
     stored = next((tmp_path / "cache").iterdir())
     stored.write_bytes(stored.read_bytes()[:100])
-    assert len(dsb.load(folder, tmp_path / "cache")) == 2
+    assert len(dsb.load(folder, cache=tmp_path / "cache")) == 2
     assert len(dsb._read_cache(stored)) == 2
     (tmp_path / "blocked").write_text("a file where the cache's folder should be")
     with pytest.warns(UserWarning, match="The next start will be slow"):
-        assert len(dsb.load(folder, tmp_path / "blocked")) == 2
+        assert len(dsb.load(folder, cache=tmp_path / "blocked")) == 2
 
 
 def test_a_few_files_are_not_kept(folder, tmp_path):
-    dsb.load(folder, tmp_path / "cache")
+    dsb.load(folder, cache=tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 
 
@@ -178,7 +179,7 @@ def test_an_empty_folder_and_a_missing_one(tmp_path):
 
 def test_one_image_only(tmp_path):
     write(tmp_path, "aaa")
-    with pytest.raises(ValueError, match="1 images in 1 independent groups: .* at least 3"):
+    with pytest.raises(ValueError, match="1 images in 1 independent groups; .* at least 3"):
         dsb.split(dsb.load(tmp_path, cache=None), dsb.CONFIG)
 
 
@@ -198,9 +199,48 @@ def test_what_a_user_put_into_datasets_is_found(folder):
     assert dsb.find(folder.parent) is None
 
 
-def test_a_class_count_that_the_masks_contradict(nuclei_folder):
-    with pytest.raises(ValueError, match="--classes is 5, but the masks of dsb number nuclei"):
-        dsb.split(dsb.load(nuclei_folder, cache=None), dsb.CONFIG.replace(classes=5, distance=False))
+def test_masks_of_class_numbers_are_objects_with_classes_and_the_cache_keeps_them(tmp_path, monkeypatch):
+    for kind, values in (("images", np.full((8, 8), 90)), ("masks", np.kron([[1, 0], [2, 1]], np.ones((4, 4))))):
+        (tmp_path / "mine" / kind).mkdir(parents=True)
+        for name in "ab":
+            iio.imwrite(tmp_path / "mine" / kind / f"{name}.png", values.astype(np.uint8))
+    monkeypatch.setattr(dsb, "CACHE_FROM", 0)
+    config = dsb.CONFIG.replace(classes=3)
+    for _ in range(2):
+        sample = dsb.load(tmp_path / "mine", config, tmp_path / "cache")[0]
+        assert sample.object_classes[sample.mask].tolist() == np.kron([[1, 0], [2, 1]], np.ones((4, 4))).tolist()
+        assert sample.mask.max() == 2  # the two parts of class 1 touch at a corner: one object
+    assert dsb.load(tmp_path / "mine", dsb.CONFIG, tmp_path / "cache")[0].object_classes is None  # not the other's cache
+    with pytest.raises(ValueError, match=r"a\.png: holds the class number 2; with 2 classes|--classes"):
+        check_classes(dsb.load(tmp_path / "mine", dsb.CONFIG.replace(classes=4), None), 4)
+
+
+def test_numbered_nuclei_with_a_map_of_their_classes(tmp_path):
+    folder = nuclei(tmp_path / "nuclei", photographs=3, side=128, kinds=2)
+    samples = dsb.load(folder, dsb.CONFIG.replace(classes=3), None)
+    for sample in samples:
+        classes = iio.imread(folder / sample.name / "classes" / f"{sample.name}.png")
+        assert (sample.class_map[sample.mask > 0] == classes[sample.mask > 0]).all()
+    assert {number for sample in samples for number in sample.object_classes} == {0, 1, 2}
+
+
+def test_an_object_without_a_class_is_named(tmp_path):
+    folder = nuclei(tmp_path / "nuclei", photographs=3, side=128, kinds=2)
+    path = next(folder.glob("*/classes/*.png"))
+    iio.imwrite(path, np.zeros_like(iio.imread(path)))
+    with pytest.raises(ValueError, match=rf"{path.name}: object 1 of the mask has no class here"):
+        dsb.load(folder, dsb.CONFIG.replace(classes=3), None)
+
+
+def test_own_images_under_the_published_name_are_not_the_published_set(folder):
+    assert not dsb.RECIPE.is_published(dsb.load(folder, cache=None), folder)
+
+
+def test_clusters_have_names_that_say_what_they_look_like(nuclei_folder):
+    split = dsb.split(dsb.load(nuclei_folder, cache=None), dsb.CONFIG)
+    names = dsb.RECIPE.names_of_strata(split)
+    assert set(names) == {sample.stratum for sample in split} and len(set(names.values())) == len(names)
+    assert any("dark" in name for name in names.values())
 
 
 def test_the_split_of_simulated_nuclei(nuclei_folder):
@@ -231,6 +271,7 @@ def test_the_published_images():
     samples = dsb.load(REAL)
     if len(samples) != 664:
         pytest.skip("not the corrected version of stage1_train")
+    assert dsb.RECIPE.is_published(samples, REAL)
     split = dsb.split(samples, dsb.CONFIG)
     members = [sample for _, part in split.items() for sample in part]
     groups = np.bincount([sample.group for sample in members])

@@ -1,5 +1,7 @@
 """Figures of a data set: one panel per entry, one bar per role, pairs that join where they joined."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
@@ -55,3 +57,59 @@ def test_every_cluster_has_its_row_and_count():
 def test_augmentations_stand_beside_each_other():
     figure = figures_eda.augmentations({"none": (IMAGE / 1.0, TRUTH), "flip": (IMAGE[::-1] / 1.0, TRUTH)}, "t")
     assert [axis.get_title() for axis in figure.axes[:2]] == ["none", "flip"]
+
+
+def test_histograms_name_columns_and_leave_texts():
+    axes = figures_eda.histograms({"area": [1, 2], "nuclei per image": [3, 4], "equivalent_diameter_um": [5]}, "t").axes
+    assert [axis.get_xlabel() for axis in axes] == ["Area (px²)", "nuclei per image", "Equivalent diameter (µm)"]
+
+
+def test_a_column_without_values_is_no_error():
+    axes = figures_eda.histograms({"area": [np.nan, np.inf], "elongation": []}, "t").axes
+    assert [text.get_text() for axis in axes for text in axis.texts] == ["no values", "no values"]
+
+
+def test_the_profile_has_readable_features_and_names():
+    table = pd.DataFrame({"log_pixels": [1.0, -2.0]}, index=["0 dark, gray, dense and smooth, and more", "1 bright"])
+    axis = figures_eda.profile(table, "t").axes[0]
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["Image size"]
+    assert [text.get_text().replace("\n", " ") for text in axis.get_yticklabels()] == list(table.index)
+
+
+def test_named_strata_stand_beside_their_examples_and_stay_inside():
+    names = ["1 bright, purple, dense and smooth"] * 3 + ["0 dark, gray"]
+    figure = figures_eda.stratum_examples([IMAGE] * 4, names, "t", columns=2)
+    labels = [axis.yaxis.label for axis in figure.axes if axis.get_ylabel()]
+    assert [label.get_text().replace("\n", " ") for label in labels] == [
+        "0 dark, gray 1 image",
+        "1 bright, purple, dense and smooth 3 images",
+    ]
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in labels]
+    assert all(box.x0 >= 0 for box in boxes) and boxes[0].y0 > boxes[1].y1
+
+
+def test_strata_with_and_without_names_can_stand_in_one_figure():
+    figure = figures_eda.stratum_examples([IMAGE] * 3, ["dim", 10, 2], "t", columns=1)
+    assert [axis.get_ylabel().split("\n")[0] for axis in figure.axes] == ["2", "10", "dim"]
+
+
+def test_roles_of_strata_with_long_names():
+    names = [f"{number} bright, purple, dense and smooth" for number in range(8)]
+    table = pd.DataFrame({"train": 6, "validation": 0, "test": 2}, index=names)
+    figure = figures_eda.roles(table, "t", "focus level")
+    axis = figure.axes[0]
+    assert axis.get_xlabel() == "Focus level"
+    assert "0" not in [text.get_text() for text in axis.texts]
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in axis.get_xticklabels()]
+    assert all(left.x1 <= right.x0 for left, right in itertools.pairwise(boxes))
+
+
+def test_a_gray_and_a_coloured_image_can_be_a_pair():
+    images = [np.zeros((4, 6, 1), np.uint8), np.full((4, 6, 3), 9, np.uint8)]
+    assert figures_eda.pairs(images, [Match(0, 1, "duplicate", 0.9, 1.0)], "t").axes[0].images[0].get_array().shape == (
+        4,
+        12,
+        3,
+    )

@@ -1,4 +1,4 @@
-"""Image files of every depth and kind, stacks, and files that are refused by name."""
+"""Image files of every bit depth and kind, stacks, and files that are refused by name."""
 
 import re
 

@@ -39,7 +39,7 @@ def node_of(path):
 
 def imports(path):
     """Yield (module, line) for all imports of a file: in functions, and ``import_module`` of a text, too."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

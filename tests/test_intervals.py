@@ -6,12 +6,14 @@ import pytest
 from scipy import stats
 
 from data import Sample
+from experiment.reporting import describe
 from metrics import score_table
 from scores.intervals import (
     MINIMUM_GROUPS,
     MINIMUM_GROUPS_OF_MEDIAN,
     _cr2,
     can_be_median,
+    class_table,
     limits,
     mean_interval,
     median_interval,
@@ -144,3 +146,19 @@ def test_one_row_per_stratum(table):
     assert rows["images"].to_dict() == {3: 2, 7: 3} and rows["dice"].to_dict() == {3: 0.25, 7: 0.5}
     assert rows.loc[3, "dice_low"] is None and rows.loc[3, "dice_high"] is None  # two groups; JSON has no NaN
     assert rows.loc[7, "dice_low"] < 0.1
+
+
+def test_one_row_per_class(table):
+    part = table.assign(dice_class_1=[1.0, 0.5, 0.0], iou_class_1=0.25, dice_class_2=0.5, iou_class_2=0.5)
+    first, second = class_table(part, 3).to_dict("records")
+    assert (first["class"], first["dice"], first["iou"]) == (1, 0.5, 0.25)
+    assert (first["dice_low"], first["dice_high"]) == mean_interval([1, 0.5, 0], range(3))
+    assert (second["class"], second["dice_low"], second["dice_high"]) == (2, None, None)  # all images are alike
+
+
+def test_the_terminal_says_why_there_is_no_interval(table):
+    few, many = table.iloc[:2], pd.concat([table, table.assign(group=table["group"] + 3, dice=0.6)])
+    summaries = [{"threshold": 0.5, **summarise(part), "blocks": stratum_table(part, "block")} for part in (few, many)]
+    texts = [describe(summary | {"blocks": summary["blocks"].to_dict("records")}, "Nuclei", "block") for summary in summaries]
+    assert "no 95 % intervals: independent groups of images: 2, needed: 3" in texts[0] and "(95 %" not in texts[0]
+    assert "no 95 %" not in texts[1] and "(95 %" in texts[1]

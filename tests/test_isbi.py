@@ -31,10 +31,11 @@ def test_slices_and_their_numbered_cells(folder):
     assert [s.name for s in isbi.load_unlabelled(folder)] == ["test_000", "test_001", "test_002"]
 
 
-def test_the_published_volume_is_known_by_its_size(folder):
-    assert not isbi.is_published(folder)
-    write(folder / isbi.IMAGES, np.zeros((2, 512, 512), np.uint8))
-    assert isbi.is_published(folder)
+def test_a_volume_of_the_published_size_is_not_the_published_one(folder):
+    rng = np.random.default_rng(0)
+    write(folder / isbi.IMAGES, rng.integers(0, 255, (5, 512, 512), dtype=np.uint8))
+    write(folder / isbi.LABELS, np.full((5, 512, 512), 255, np.uint8))
+    assert not isbi.RECIPE.is_published(isbi.load(folder), folder)
 
 
 def test_a_slice_without_a_cell_is_named(folder):
@@ -122,18 +123,18 @@ def test_the_best_threshold_and_the_fitted_one(folder):
     assert not measured.tiffs
 
 
-def test_gaps_are_closed_as_deep_as_the_choose_set_asks(folder):
+def test_gaps_are_closed_as_the_validation_set_asks(folder):
     """Membranes of probability 0.9 with a gap of 0.05: where all gaps are alike, closing them restores every cell."""
     samples = isbi.load(folder)
     gaps = np.where(samples[0].mask == 0, 0.9, 0.0)
     gaps[6:10, 15:17] = 0.05
     part = predicted(samples[:2], gaps)
     scores = isbi.measure(part, predicted(samples[2:4], gaps), Predictions([], [], []), isbi.CONFIG).scores
-    assert scores["gap_depth"] in (0.05, 0.07, 0.1) and scores["v_rand"] > 0.99 > scores["v_rand_with_gaps"]
+    assert scores["gap_h"] in (0.05, 0.07, 0.1) and scores["v_rand"] > 0.99 > scores["v_rand_with_gaps"]
     # A whole membrane has no gap to close, and nothing changes.
     whole = predicted(samples[:2], np.where(samples[0].mask == 0, 0.95, 0.0))
     scores = isbi.measure(whole, part, Predictions([], [], []), isbi.CONFIG).scores
-    assert scores["gap_depth"] is None and scores["v_rand"] == scores["v_rand_with_gaps"]
+    assert scores["gap_h"] is None and scores["v_rand"] == scores["v_rand_with_gaps"]
 
 
 def test_the_submission_is_the_probability_of_cell_for_every_test_slice(folder):

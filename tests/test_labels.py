@@ -7,7 +7,7 @@ import pytest
 
 from data import Sample
 from explore.tables import object_areas, object_diameters
-from readers.labels import binary_mask, class_objects, object_numbers, smallest_type
+from readers.labels import binary_mask, class_objects, classes_from_map, object_numbers, read_objects, smallest_type
 
 RGBA = np.array([[[255, 0, 0, 255], [10, 10, 10, 255]]], np.uint8)
 
@@ -118,6 +118,25 @@ def test_masks_need_not_show_every_class(values):
 def test_class_numbers_beyond_the_classes_are_refused(value, found):
     with pytest.raises(ValueError, match=rf"m\.png: holds the class number {found}; with 3 classes, masks hold 0 .* to 2"):
         class_objects(np.array([[0, 1, value]]), 3, "m.png")
+
+
+def test_an_object_has_the_class_of_most_of_its_pixels():
+    mask = np.array([[0, 7, 7, 7], [0, 3, 3, 3], [0, 9, 9, 9]])
+    values = np.array([[1, 2, 2, 1], [0, 0, 0, 1], [0, 2, 1, 0]], np.uint8)  # 9: equally many, the lower class
+    assert classes_from_map(mask, values, 3, "c.png").tolist() == [0, 0, 0, 1, 0, 0, 0, 2, 0, 1]
+    assert classes_from_map(mask * 0, values, 3, "c.png").tolist() == [0]
+    with pytest.raises(ValueError, match=r"c\.png: object 7 of the mask has no class here"):
+        classes_from_map(mask, np.where(mask == 7, 0, values), 3, "c.png")
+    with pytest.raises(ValueError, match=r"c\.png: the classes are \(2, 4\) px, the mask \(3, 4\) px"):
+        classes_from_map(mask, values[:2], 3, "c.png")
+    with pytest.raises(ValueError, match=r"c\.png: holds the class number 2; with 2 classes"):
+        classes_from_map(mask, values, 2, "c.png")
+
+
+def test_classes_are_read_where_there_are_more_than_two():
+    values = np.array([[0, 1, 2, 0, 1]])
+    assert read_objects(values, 2, "m.png")[0].tolist() == values.tolist() and read_objects(values, 2, "m.png")[1] is None
+    assert [part.tolist() for part in read_objects(values, 3, "m.png")] == [[[0, 1, 3, 0, 2]], [0, 1, 1, 2]]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from drawn import squares
+from drawn import nuclei, squares
 
 import predict
 from inference import inputs, outputs
@@ -109,12 +109,14 @@ def test_resume_skips_what_is_done_and_nothing_is_overwritten(folder, network, t
     whole = (output / "measurements.csv").read_bytes()
     (output / "rows/gray.json").unlink()
     done = (output / "stack_mask.tif").stat().st_mtime_ns
-    assert "holds results already; go on with --resume" in run(folder, "-o", output, "--model", network)
-    assert "was begun with another --tta" in run(folder, "-o", output, "--model", network, "--resume", "--tta", 1)
+    assert "already holds results. Continue with --resume" in run(folder, "-o", output, "--model", network)
+    assert "was started with another --tta" in run(folder, "-o", output, "--model", network, "--resume", "--tta", 1)
     assert run(folder, "-o", output, "--model", network, "--resume") == 0
-    assert "4 images, 3 of them done before" in capsys.readouterr().out
+    assert "Images: 4, done before: 3." in capsys.readouterr().out
     assert (output / "stack_mask.tif").stat().st_mtime_ns == done and (output / "measurements.csv").read_bytes() == whole
-    assert "holds other files; choose an empty or a new folder" in run(folder, "-o", folder, "--model", network)
+    assert "holds other files; expected an empty folder. Choose an empty or a new folder" in run(
+        folder, "-o", folder, "--model", network
+    )
     assert read_json(output / "predict.json")["settings"]["tta"] == 2
 
 
@@ -147,7 +149,7 @@ def test_results_are_never_read_as_images(folder, network, tmp_path):
     assert run(folder, "-o", output, "--model", network) == 0
     found = inputs.find_images([str(folder / "**/*")])
     assert sorted(path.name for path in found) == ["colour.jpg", "empty.bmp", "gray.png", "stack.tif"]
-    with pytest.raises(ValueError, match="no image here.* Left out: 13 below a folder of results"):
+    with pytest.raises(ValueError, match="no image found.* Left out: 13 images in a folder of results"):
         inputs.find_images([str(output)])
 
 
@@ -165,7 +167,7 @@ def test_a_resumed_command_with_other_images_adds_to_the_tables(folder, network,
     iio.imwrite(other / "gray.png", np.where(squares()[:, :60] > 50, 200, 10).astype(np.uint8))
     run(folder / "gray.png", "-o", output, "--model", network)
     assert run(other, "-o", output, "--model", network, "--resume") == 0
-    assert "1 images, 0 of them done before" in capsys.readouterr().out
+    assert "Images: 1, done before: 0." in capsys.readouterr().out
     table = pd.read_csv(output / "measurements.csv")
     assert table["name"].tolist() == ["gray", "gray", "gray_png"]
     assert pd.read_csv(output / "images.csv")["file"].tolist() == [str(folder / "gray.png"), str(other / "gray.png")]
@@ -174,7 +176,7 @@ def test_a_resumed_command_with_other_images_adds_to_the_tables(folder, network,
     assert pd.read_csv(output / "measurements.csv")["name"].tolist() == ["gray_png"]
     card = network.with_suffix(".json")
     card.write_text(card.read_text().replace('"threshold": 0.5', '"threshold": 0.75'))
-    assert "was begun with another --model" in run(folder, "-o", output, "--model", network, "--resume")
+    assert "was started with another --model" in run(folder, "-o", output, "--model", network, "--resume")
 
 
 def test_a_mistyped_model_leaves_no_folder(folder, network, tmp_path):
@@ -208,7 +210,7 @@ def test_what_is_left_out_or_may_be_misread_is_said(folder, network, tmp_path, c
 
 def test_a_folder_that_cannot_be_made_is_named(folder, network, tmp_path):
     (tmp_path / "file").write_text("")
-    for output, message in (("file", "file: is a file; choose"), ("file/a", "file/a: is no folder that can be written to")):
+    for output, message in (("file", "file: is a file; expected a folder"), ("file/a", "file/a: cannot be created")):
         with pytest.raises(SystemExit, match=message):
             predict.main([str(folder), "-o", str(tmp_path / output), "--model", str(network)])
 
@@ -244,11 +246,12 @@ def test_a_channel_of_several(network, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "nowhere: no such file or folder, and no file of this pattern"),
-        (["{folder}/README.txt"], r"README\.txt: not an image this program reads"),
-        (["{folder}/*.txt"], r"no image here; this program reads \.png"),
+        (["nowhere"], "nowhere: there is no such file or folder, and no file matches this pattern"),
+        (["{folder}/README.txt"], r"README\.txt: is no image that this program reads"),
+        (["{folder}/*.txt"], r"no image found; this program reads \.png"),
         (["{folder}", "--model", "nowhere.keras"], r"nowhere\.keras: is not there"),
-        (["{folder}", "-o", "{folder}/gray.png/x"], "Not a directory|could not be written"),
+        (["{folder}", "--model", "{folder}"], r"my images: is a folder; expected a network"),
+        (["{folder}", "-o", "{folder}/gray.png/x"], "cannot be created .*Not a directory"),
     ],
 )
 def test_mistakes_are_named(folder, network, tmp_path, arguments, message):
@@ -272,7 +275,7 @@ def test_an_overlay_that_was_deleted_does_not_stop_a_command_on_other_images(fol
     run(folder / "gray.png", "-o", output, "--model", network)
     (output / "gray_overlay.png").unlink()
     assert run(folder / "colour.jpg", "-o", output, "--model", network, "--resume") == 0
-    assert "no overlay" in (output / "report.html").read_text("utf-8")
+    assert "the overlay was deleted" in (output / "report.html").read_text("utf-8")
 
 
 def test_an_image_that_changes_while_it_is_segmented_is_not_done(folder, network, tmp_path, monkeypatch):
@@ -352,7 +355,92 @@ def test_names_that_look_like_missing_values_stay_names(folder, network, tmp_pat
     assert pd.read_csv(tmp_path / "results" / "measurements.csv", keep_default_na=False)["name"].tolist() == ["NA", "NA"]
 
 
-def test_the_command_line_has_the_views_of_the_function():
-    from segmentation import DEFAULT_TTA
+def blank(count, side=64):
+    """Images of noise in which the network finds nothing."""
+    rng = np.random.default_rng(0)
+    x = np.arange(side) * np.ones((side, 1))
+    return [(100 + x / 4 + rng.normal(0, 1, x.shape)).astype(np.uint8) for _ in range(count)]
 
-    assert predict.parse_command_line(["a.png"]).tta == DEFAULT_TTA
+
+@pytest.fixture
+def strict(network):
+    """The network with a threshold that nothing exceeds."""
+    card = network.with_suffix(".json")
+    card.write_text(card.read_text().replace('"threshold": 0.5', '"threshold": 0.9999999'))
+    return network
+
+
+def test_only_a_few_blank_images_are_examined_and_the_others_point_to_them(strict, tmp_path, monkeypatch):
+    import inference.blank
+
+    for number, image in enumerate(blank(6)):
+        iio.imwrite(tmp_path / f"blank{number}.png", image)
+    iio.imwrite(tmp_path / "black.png", np.zeros((30, 30), np.uint8))
+    tifffile.imwrite(tmp_path / "stack.tif", np.stack(blank(2)), photometric="minisblack")
+    asked, real = [], inference.blank.explain_blank
+    monkeypatch.setattr(inference.blank, "explain_blank", lambda *given: asked.append(1) or real(*given))
+    assert run(tmp_path, "-o", tmp_path / "results", "--model", strict) == 0
+    images = pd.read_csv(tmp_path / "results/images.csv").set_index(["name", "page"])
+    texts = images["explanation"]
+    assert len(asked) == predict.EXAMINED == 3
+    assert "Every pixel has the value 0" in texts["black", 1]  # needs no network
+    assert all("the threshold 1.00: nothing looks like" in texts[f"blank{number}", 1] for number in range(3))
+    pointer = "Nothing was found. See blank0, blank1, blank2: only these were examined."
+    assert texts[["blank3", "blank4", "blank5", "stack"]].tolist() == [pointer] * 5
+    assert pointer in (tmp_path / "results/report.html").read_text("utf-8") and "examined" not in images
+    iio.imwrite(tmp_path / "later.png", blank(1)[0])
+    assert run(tmp_path / "later.png", "-o", tmp_path / "results", "--model", strict, "--resume") == 0
+    assert len(asked) == 3 and pointer in pd.read_csv(tmp_path / "results/images.csv", index_col="name")["explanation"]["later"]
+
+
+def test_a_page_of_a_stack_is_examined_by_itself(strict, tmp_path):
+    pages = np.stack([np.zeros((64, 64), np.uint8), *blank(2)])
+    tifffile.imwrite(tmp_path / "stack.tif", pages, photometric="minisblack")
+    iio.imwrite(tmp_path / "zz.png", blank(1)[0])
+    iio.imwrite(tmp_path / "zzz.png", blank(1)[0])
+    assert run(tmp_path, "-o", tmp_path / "results", "--model", strict) == 0
+    texts = pd.read_csv(tmp_path / "results/images.csv")["explanation"].tolist()
+    assert "Every pixel has the value 0" in texts[0] and all("nothing looks like" in text for text in texts[1:4])
+    assert texts[4] == "Nothing was found. See stack, page 2, stack, page 3, zz: only these were examined."
+
+
+def test_an_interrupted_command_explains_when_it_is_resumed(strict, tmp_path, monkeypatch):
+    iio.imwrite(tmp_path / "blank.png", blank(1)[0])
+    explain = predict.explain_blanks
+
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict, "explain_blanks", interrupted)
+    assert run(tmp_path, "-o", tmp_path / "results", "--model", strict) == 130
+    assert pd.read_csv(tmp_path / "results/images.csv")["explanation"].isna().all()
+    monkeypatch.setattr(predict, "explain_blanks", explain)
+    assert run(tmp_path, "-o", tmp_path / "results", "--model", strict, "--resume") == 0
+    assert "nothing looks like" in pd.read_csv(tmp_path / "results/images.csv")["explanation"][0]
+
+
+def test_a_blank_image_that_is_gone_when_it_is_to_be_explained(strict, tmp_path, monkeypatch):
+    iio.imwrite(tmp_path / "blank.png", blank(1)[0])
+    explain = predict.explain_blanks
+    monkeypatch.setattr(predict, "explain_blanks", lambda *given: (tmp_path / "blank.png").unlink() or explain(*given))
+    assert run(tmp_path / "blank.png", "-o", tmp_path / "results", "--model", strict) == 0
+    assert "The reason is not known: " in pd.read_csv(tmp_path / "results/images.csv")["explanation"][0]
+
+
+@pytest.mark.parametrize(
+    ("names", "line", "summary"),
+    [
+        (["good"], "No image was flagged.", "No image was flagged. The numbers"),
+        (["empty.bmp", "good"], "1 of 2 images was flagged.", "1 of 2 images was flagged. It comes first."),
+        (["empty.bmp"], "1 of 1 image was flagged.", "1 of 1 image was flagged. The numbers"),
+        (["empty.bmp", "gray.png", "good"], "2 of 3 images were flagged.", "2 of 3 images were flagged. They come first."),
+    ],
+)
+def test_terminal_and_report_say_how_many_images_were_flagged(folder, network, tmp_path, capsys, names, line, summary):
+    good, _ = nuclei()
+    iio.imwrite(folder / "good", good, extension=".png")
+    (folder / "good").rename(folder / "good.png")
+    names = ["good.png" if name == "good" else name for name in names]
+    assert run(*(folder / name for name in names), "-o", tmp_path / "results", "--model", network) == 0
+    assert line in capsys.readouterr().out
+    assert summary in (tmp_path / "results/report.html").read_text("utf-8")

@@ -1,10 +1,15 @@
 """Every recipe from beginning to end by the script, on a few small simulated images; and a series of runs."""
 
+import shutil
+
+import imageio.v3 as iio
+import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 
 import train_and_predict
+from segmentation import segment
 from simulate import cells as simulate_cells
 from simulate import membranes as simulate_membranes
 from simulate import particles as simulate_particles
@@ -24,10 +29,10 @@ SIMULATE = {
 LEAVES = {
     "bbbc005": ["counts.csv", "figures/counts.png", "figures/dice_per_focus_level.png"],
     "cells": ["measurements.csv", "objects.csv", "predictions/02_t000_gold_objects.tif", "figures/objects.png"],
-    "tomography": ["figures/dice_per_sample.png"],
+    "tomography": ["figures/samples.png"],
     "isbi": ["thresholds.csv", "submission.tif", "figures/v_rand.png"],
 }
-SCORES = {"bbbc005": "separations", "cells": "seg", "tomography": "accuracy", "isbi": "v_rand_at_fitted_threshold"}
+SCORES = {"bbbc005": "watersheds", "cells": "seg", "tomography": "accuracy", "isbi": "v_rand_at_fitted_threshold"}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +52,31 @@ def run(recipe, folder, output, *options):
     arguments = [recipe, "--data", folder, "--output", output, *QUICK, *options]
     train_and_predict.main([str(argument) for argument in arguments])
     return output
+
+
+def test_a_single_stratum_gets_no_figure_of_its_own(simulated, tmp_path):
+    """One block, one sample: a figure with a single column says nothing."""
+    output = run("tomography", simulated("tomography"), tmp_path / "run", "--hold-out", 2)
+    assert not (output / "figures/dice_per_sample.png").exists()
+
+
+@pytest.mark.parametrize(("recipe", "options"), [("tomography", ()), ("cells", ("--border", 0)), ("cells", ("--border", 2))])
+def test_three_classes_from_masks_to_scores_and_new_images(recipe, options, simulated, tmp_path):
+    """Masks of class numbers, in every recipe that uses --classes: scores of each class, and predict.py finds objects."""
+    folder = tmp_path / "classes"
+    shutil.copytree(simulated(recipe), folder, ignore=shutil.ignore_patterns("simulated.json", "*_ST"))
+    for path in [*folder.glob("out/*"), *folder.glob("*_GT/SEG/*")]:
+        mask = tifffile.imread(path) > 0
+        tifffile.imwrite(path, (mask * (1 + (np.arange(mask.shape[1]) > mask.shape[1] // 2))).astype(np.uint8))
+    output = run(recipe, folder, tmp_path / "run", "--classes", 3, *options)
+    scores = read_json(output / "scores.json")
+    assert [row["class"] for row in scores["classes"]] == [1, 2]
+    table = pd.read_csv(output / "scores.csv")
+    assert table["dice"].to_numpy() == pytest.approx(table[["dice_class_1", "dice_class_2"]].mean(axis=1).to_numpy())
+    assert set(np.unique(iio.imread(next((output / "predictions").glob("*_mask.png"))))) <= {0, 1, 2}
+    image = next(path for path in folder.rglob("*.tif*") if "SEG" not in str(path) and "out" not in path.parts)
+    found = segment(tifffile.imread(image), output / "model.keras")
+    assert found.classes.shape == found.mask.shape and ((found.classes > 0) == (found.objects > 0)).all()
 
 
 @pytest.mark.parametrize("recipe", SIMULATE)
@@ -104,12 +134,14 @@ def test_a_shuffled_split_says_that_it_leaks_and_published_settings_are_taken(si
         ("bbbc005", "--hold-out", "all"),
         ("isbi", "--test-share", "0.3"),
         ("isbi", "--labels", "gold"),
+        ("isbi", "--classes", "3"),
+        ("bbbc005", "--classes", "3"),
     ],
 )
 def test_options_without_effect_are_refused(recipe, option, value, simulated, tmp_path):
     with pytest.raises(SystemExit) as end:
         run(recipe, simulated(recipe), tmp_path / "run", option, value)
-    assert f"{option} has no effect on {recipe}; leave it out" in str(end.value.code) and not (tmp_path / "run").exists()
+    assert f"{option} has no effect on recipe {recipe}; leave it out" in str(end.value.code) and not (tmp_path / "run").exists()
 
 
 def test_the_samples_names_stand_in_the_scores(simulated, tmp_path):
@@ -117,8 +149,8 @@ def test_the_samples_names_stand_in_the_scores(simulated, tmp_path):
     assert [row["sample"] for row in read_json(output / "scores.json")["samples"]] == ["2"]
 
 
-def test_the_published_settings_learn_no_depths():
+def test_the_published_settings_learn_no_distance_map():
     import dsb
     from train_and_predict import configure
 
-    assert dsb.CONFIG.distance and not configure(dsb, {"as_published": True}, False).distance
+    assert dsb.CONFIG.distance and not configure(dsb.RECIPE, {"as_published": True}, False).distance

@@ -18,10 +18,9 @@ from test_prediction import random_unet
 import predict
 import segmentation
 import tiles
-from data import Sample
 from inference import outputs
 from inference.inputs import find_images, name_outputs
-from parallel import cluster, scans
+from parallel import blocks, cluster, scans
 from prediction import predict_function
 from scores.measurements import measure_objects
 from segmentation import open_network, segment
@@ -48,7 +47,7 @@ def job(network, tmp_path):
 
 
 def segmented(client, job, target, pixel_size=None):
-    return scans.segment_scan(client, scans.looked_at(job, open_network(job.model), None), target, pixel_size)
+    return blocks.segment_scan(client, scans.prepare(job, open_network(job.model), None), target, pixel_size)
 
 
 def test_a_scan_has_the_objects_of_the_image_at_once(client, network, job, tmp_path):
@@ -75,6 +74,22 @@ def test_objects_at_the_edge_of_the_scan_say_so_and_others_not(client, job, tmp_
     written(job.source, image)
     table = segmented(client, job, tmp_path / "labels.zarr")
     assert dict(zip(table["row"], table["touches_border"], strict=True)) == {9.5: True, 99.5: False, 209.5: True}
+
+
+@pytest.mark.parametrize("kind", ["bits", "dark", "32 bits"])
+def test_the_first_look_sees_a_scan_as_the_network_does(client, network, job, tmp_path, kind):
+    """Masks of one bit, dark objects and large whole numbers have the objects of the gray image."""
+    network, image = open_network(network), np.kron(nuclei(2, 2, noise=0)[0], np.ones((3, 3), np.uint8))
+    expected = segment(image, network)
+    assert expected.quality["scale"] < 0.6 and expected.objects.max() == 4
+    shown = {"bits": image > 80, "dark": 160 - image, "32 bits": image.astype(np.uint32) * 1000}[kind]
+    written(job.source, shown, method=Methods.NEAREST)
+    job = scans.prepare(job._replace(invert=kind == "dark"), network, "auto")
+    assert job.scale == pytest.approx(expected.quality["scale"], rel=0.05)
+    table = blocks.segment_scan(client, job, tmp_path / "labels.zarr")
+    assert len(table) == 4
+    whole = segment(shown, network, diameter=20 / job.scale, invert=kind == "dark").measurements
+    np.testing.assert_allclose(sorted(table["mean_intensity"]), sorted(whole["mean_intensity"]), rtol=0.02)
 
 
 def test_what_a_killed_command_had_found_is_not_looked_for_again(client, job, tmp_path, monkeypatch):
@@ -125,7 +140,7 @@ def test_what_is_shown_of_a_scan_comes_from_its_smaller_resolutions(job, tmp_pat
 
 def test_what_is_no_image_of_this_kind(tmp_path):
     (tmp_path / "empty.zarr").mkdir()
-    with pytest.raises(ValueError, match=r"empty\.zarr: no image in it; expected OME-Zarr"):
+    with pytest.raises(ValueError, match=r"empty\.zarr: holds no image; expected OME-Zarr"):
         scans.open_scan(tmp_path / "empty.zarr")
     written(tmp_path / "volume.zarr", np.zeros((5, 64, 64), np.uint8), "zyx")
     with pytest.raises(ValueError, match=r"volume\.zarr: holds 5 z; one image was expected"):
@@ -135,7 +150,7 @@ def test_what_is_no_image_of_this_kind(tmp_path):
 def test_every_object_is_measured_by_one_block():
     found = {(0,): (3, np.array([1, 2])), (1,): (2, np.array([1, 2])), (2,): (0, np.array([], int))}
     names = [np.array([0, 7, 8, 9], np.uint32), np.array([0, 8, 3], np.uint32), np.array([0], np.uint32)]
-    assert [labels.tolist() for labels in scans.shares(found, names)] == [[7, 8], [3], []]
+    assert [labels.tolist() for labels in blocks.assign_objects(found, names)] == [[7, 8], [3], []]
 
 
 @pytest.mark.parametrize(("scale", "side", "overlap"), [(1, 3072, 1024), (2, 1536, 512), (0.25, 2048, 2048)])
@@ -163,16 +178,14 @@ def test_blocks_show_what_the_whole_scan_shows(small, tmp_path, monkeypatch, sca
     written(path, image)
     network = segmentation.Network(predict_function(random_unet(2)), config, {"threshold": 0.5, "scores": {}})
     monkeypatch.setattr(cluster, "open_once", lambda *_: network)
-    monkeypatch.setattr(segmentation, "divide", lambda mask, probability, how: (probability[..., 0] * 1e6).astype(np.int32))
+    monkeypatch.setattr(segmentation, "find_objects", lambda _, probability, *how: (probability[..., 0] * 1e6).astype(np.int32))
     job = scans.Job(str(path), None, str(tmp_path / "pieces"), "", side=SIDE, overlap=OVERLAP, limits=(0.0, 255.0))
     job = scans.at_scale(job, scale, config)
     (tmp_path / "pieces").mkdir()
     assert len(job.blocks()) >= 4
-    whole = segmentation.number_objects(
-        Sample("scan", image[..., None], np.zeros(image.shape, np.uint8)), network, job.scale, 2, job.limits, job.multiple
-    )[0]
+    whole = segmentation.number_objects(image[..., None], network, job.scale, 2, job.limits, job.multiple)[0]
     for number, block in enumerate(job.blocks()):
-        scans.label_block(job, number)
+        blocks.label_block(job, number)
         np.testing.assert_allclose(np.load(job.piece(number)), whole[block.used], atol=20)  # of a million
 
 
@@ -184,12 +197,12 @@ def test_the_scale_of_a_slide_is_looked_for_where_its_tissue_is(network, job, mo
     image[500:520, 4000:4020] = 60000  # dirt
     written(job.source, image)
     seen = []
-    monkeypatch.setattr(segmentation, "find_scale", lambda sample, *_: seen.append(sample.image) or 1.0)
-    limits = scans.looked_at(job, open_network(network), "auto").limits
+    monkeypatch.setattr(segmentation, "find_scale", lambda image, *_: seen.append(image) or 1.0)
+    limits = scans.prepare(job, open_network(network), "auto").limits
     assert (
         10 <= limits[0] <= 13
         and limits[1] == 200
-        and (segmentation._middle(seen[0], segmentation.LOOKED_AT) > 100).mean() > 0.05
+        and (segmentation.middle(seen[0], segmentation.LOOKED_AT) > 100).mean() > 0.05
     )
 
 
@@ -197,8 +210,8 @@ def test_a_scan_with_pixels_that_are_not_numbers(network, job):
     image = np.ones((64, 64), np.float32)
     image[5, 5] = np.nan
     written(job.source, image)
-    with pytest.raises(ValueError, match=r"scan\.zarr: holds pixels that are NaN or infinite"):
-        scans.looked_at(job, open_network(network), None)
+    with pytest.raises(ValueError, match=r"scan\.zarr: 1 pixels are NaN or infinite"):
+        scans.prepare(job, open_network(network), None)
 
 
 def test_an_image_as_bioformats2raw_writes_it(tmp_path):
@@ -209,7 +222,7 @@ def test_an_image_as_bioformats2raw_writes_it(tmp_path):
     images = [written(tmp_path / name, np.full((64, 64), n, np.uint8)) for n, name in enumerate(("one.zarr/0", "two.zarr/0"))]
     written(tmp_path / "two.zarr/1", np.full((64, 64), 2, np.uint8))
     assert (scans.open_scan(tmp_path / "one.zarr")[0].compute() == 0).all()
-    with pytest.raises(ValueError, match=r"two\.zarr: holds 2 images; name one, as .*two\.zarr.0"):
+    with pytest.raises(ValueError, match=r"two\.zarr: holds 2 images; name one of them, for example .*two\.zarr.0"):
         scans.open_scan(tmp_path / "two.zarr")
     assert (scans.open_scan(images[1])[0].compute() == 1).all() and find_images([str(images[1])]) == [images[1]]
     assert find_images([str(tmp_path / "**" / "*")]) == [tmp_path / "one.zarr", tmp_path / "two.zarr"]  # not what is in them
@@ -252,12 +265,12 @@ def test_a_folder_with_a_scan_and_a_broken_file_on_workers_elsewhere(network, tm
     table = pd.read_csv(results / "measurements.csv")
     assert table.groupby("name").size().to_dict() == {"slide": 12, "small": 12}
     slide = pd.read_csv(results / "images.csv").set_index("name").loc["slide"]
-    assert 0.5 < slide["diameter_ratio"] < 2 and "not checked for contrast" in slide["explanation"]
+    assert 0.5 < slide["diameter_ratio"] < 2 and "contrast, focus, doubt and stability were not checked" in slide["explanation"]
     assert (results / "slide_overlay.png").exists() and not list((results / "pieces").iterdir())
     assert "slide" in (results / "report.html").read_text(encoding="utf-8")
     (images / "broken.tif").unlink()
     assert predicted(network, images, "-o", results, "--resume") == 0
-    assert "2 images, 2 of them done before" in capsys.readouterr().out
+    assert "Images: 2, done before: 2." in capsys.readouterr().out
 
 
 def test_a_command_that_was_killed_after_it_had_moved_the_labels_is_done_again(tmp_path):

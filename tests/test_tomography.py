@@ -99,12 +99,19 @@ def test_sequences_of_the_cell_tracking_challenge_are_samples(tmp_path):
     assert tomography.find(tmp_path) == tmp_path and ctc.datasets(tmp_path) == [tmp_path / "a"]
 
 
-def test_only_the_challenges_sequences_are_published(folder, tmp_path):
-    assert not tomography.is_published(folder)
-    (tmp_path / "sets/PhC-C2DH-U373/01").mkdir(parents=True)
-    assert tomography.is_published(tmp_path / "sets")
-    (tmp_path / "sets/mine/01").mkdir(parents=True)
-    assert not tomography.is_published(tmp_path / "sets")
+def test_own_sequences_under_a_published_name_are_not_published(tmp_path):
+    for kind, values in (("01", np.full((16, 20), 9, np.uint8)), ("01_ST/SEG", np.full((16, 20), 9, np.uint16))):
+        folder = tmp_path / "sets/PhC-C2DH-U373" / kind
+        folder.mkdir(parents=True)
+        tifffile.imwrite(folder / ("t000.tif" if kind == "01" else "man_seg000.tif"), values)
+    assert not tomography.RECIPE.is_published(tomography.load(tmp_path / "sets"), tmp_path / "sets")
+
+
+def test_slices_of_class_numbers(folder):
+    for path in (folder / "out").iterdir():
+        tifffile.imwrite(path, np.kron([[0, 1], [2, 2]], np.ones((8, 10))).astype(np.uint8))
+    samples = tomography.load(folder, tomography.CONFIG.replace(classes=3))
+    assert all(sample.object_classes.tolist() == [0, 1, 2] and sample.mask.max() == 2 for sample in samples)
 
 
 def test_names_that_do_not_say_the_sample(tmp_path):
@@ -122,3 +129,15 @@ def test_a_colour_stack_and_a_sample_that_is_there_twice(folder):
     tifffile.imwrite(folder / "inp/1.tiff", np.zeros((2, 16, 20, 3), np.uint8), photometric="rgb")
     with pytest.raises(ValueError, match=r"inp/1\.tiff: its pages have 3 channels \(RGB by mistake"):
         tomography.load(folder)
+
+
+@pytest.mark.parametrize("pages", [None, 3])
+def test_cells_are_numbered_in_each_slice(folder, pages):
+    mask = np.zeros((16, 20), np.uint8)
+    mask[:4, :4], mask[8:, 8:12], mask[8:, 16:] = 255, 255, 255
+    name = "1_image_0000" if pages is None else "9"
+    write(folder, name, pages)
+    tifffile.imwrite(folder / f"out/{name}.tiff", mask if pages is None else np.stack([mask] * pages), photometric="minisblack")
+    (folder / "inp/._1_image_0000.tiff").write_bytes(b"x")  # as macOS leaves them
+    samples = [sample for sample in tomography.load(folder) if sample.name.startswith(name)]
+    assert [np.unique(sample.mask).tolist() for sample in samples] == [[0, 1, 2, 3]] * (pages or 1)

@@ -16,13 +16,15 @@ import pandas as pd
 import pytest
 import tifffile
 
+import devices
 import dsb
+import predict
 import train_and_predict
 from data import normalise, prepare
 from experiment import run_folder
 from figures import stretch
 from segmentation import segment
-from system.files import read_json
+from system.files import read_json, write_json
 
 SCRIPT = Path(train_and_predict.__file__)
 QUICK = (
@@ -64,17 +66,18 @@ def test_simulated_results_say_so(run):
 def test_scores_are_those_of_the_written_masks(run, nuclei_folder):
     folder, _ = run
     table = pd.read_csv(folder / "scores.csv").set_index("name")
-    report = read_json(folder / "split.json")["test"]
-    assert set(table.index) == set(report)
+    tested = read_json(folder / "split.json")["test"]
+    assert set(table.index) == set(tested)
     for sample in dsb.load(nuclei_folder, cache=None):
-        if sample.name in report:
+        if sample.name in tested:
             mask = iio.imread(folder / "predictions" / f"{sample.name}_mask.png") > 0
             truth = sample.mask > 0
             dice = 2 * (mask & truth).sum() / (mask.sum() + truth.sum())
             assert table.loc[sample.name, "dice"] == pytest.approx(dice)
     scores = read_json(folder / "scores.json")
     assert scores["dice"]["mean"] == pytest.approx(table["dice"].mean())
-    assert sum(row["images"] for row in scores["clusters"]) == len(table)
+    assert sum(row["images"] for row in scores["kmeans_clusters"]) == len(table)
+    assert {row["kmeans_cluster"] for row in scores["kmeans_clusters"]} == set(table["stratum"])
 
 
 def test_nuclei_are_numbered_and_scored_one_by_one(run, nuclei_folder):
@@ -82,7 +85,7 @@ def test_nuclei_are_numbered_and_scored_one_by_one(run, nuclei_folder):
     table = pd.read_csv(folder / "objects.csv").set_index("name")
     scores = read_json(folder / "scores.json")
     assert scores["map"] == pytest.approx(table["map"].mean()) and "map " in printed
-    assert scores["objects"] == pd.read_csv(folder / "objects_per_cluster.csv")["objects"].sum()
+    assert scores["objects"] == pd.read_csv(folder / "objects_per_kmeans_cluster.csv")["objects"].sum()
     for sample in dsb.load(nuclei_folder, cache=None):
         if sample.name in table.index:
             labels = tifffile.imread(folder / "predictions" / f"{sample.name}_objects.tif")
@@ -101,7 +104,7 @@ def test_the_model_opens_without_custom_objects_and_predicts_what_was_written(ru
         for s in dsb.load(nuclei_folder, cache=None)
         if s.mask.shape == (64, 64) and s.name in read_json(folder / "split.json")["test"]
     )
-    sample = prepare(sample, card["channels"])
+    sample = prepare(sample, card["input"]["channels"])
     probability = model.predict(normalise(sample.image, sample.limits)[None], verbose=0)[0, ..., 0]
     written = iio.imread(folder / "predictions" / f"{sample.name}_mask.png") > 0
     found = segment(sample.image, folder / "model.keras", diameter=None, tta=1)
@@ -115,8 +118,8 @@ def test_every_figure_is_a_picture(run):
     folder, _ = run
     names = {path.stem for path in (folder / "figures").glob("*.png")}
     assert names == {
-        "training_curves", "image_truth_prediction", "overlays", "dice_per_cluster", "clusters", "worst", "median", "best",
-        "augmentations", "objects",
+        "training_curves", "image_truth_prediction", "overlays", "dice_per_kmeans_cluster", "kmeans_clusters", "worst",
+        "median", "best", "augmentations", "objects",
     }  # fmt: skip
     for path in (folder / "figures").iterdir():
         picture = iio.imread(path)
@@ -164,7 +167,7 @@ def test_an_existing_output_folder_is_never_overwritten(nuclei_folder, tmp_path,
 
 def test_data_that_is_not_there(tmp_path, capsys):
     message = refused(capsys, "--data", tmp_path / "nowhere.zip", *QUICK)
-    assert message.startswith("train_and_predict.py: ") and "nowhere.zip: no such folder or zip file" in message
+    assert message.startswith("train_and_predict.py: ") and "nowhere.zip: there is no such file or folder" in message
 
 
 def test_a_batch_larger_than_the_data(nuclei_folder, tmp_path, capsys):
@@ -205,16 +208,65 @@ def test_a_users_own_images_are_not_called_dsb(nuclei_folder, tmp_path):
     assert read_json(tmp_path / "run/environment.json")["cores"] == os.cpu_count()
 
 
-def test_images_that_changed_since_the_run_began(run, tmp_path, capsys):
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_other_pixels_under_the_same_names_are_not_resumed(run, nuclei_folder, tmp_path, capsys, kind):
+    """One pixel of one image, or of one mask, was changed after the run began."""
     whole, _ = run
+    own = tmp_path / "nuclei"
+    shutil.copytree(nuclei_folder, own)
     folder = tmp_path / "changed"
     folder.mkdir()
-    for name in ("config.json", "split.json"):
-        (folder / name).write_text((whole / name).read_text())
-    split = json.loads((folder / "split.json").read_text())
-    split["test"].popitem()
-    (folder / "split.json").write_text(json.dumps(split))
-    assert "the images changed since this run began" in refused(capsys, "--resume", folder)
+    (folder / "split.json").write_text((whole / "split.json").read_text())
+    write_json(folder / "config.json", read_json(whole / "config.json") | {"source": str(own)})
+    path = sorted(own.glob(f"*/{kind}/*.png"))[0]
+    pixels = iio.imread(path).copy()
+    pixels[0, 0] = 255 - pixels[0, 0]
+    iio.imwrite(path, pixels)
+    message = refused(capsys, "--resume", folder)
+    assert f"the images changed since this run began, for example {path.parts[-3]} (its pixels, labels or role)" in message
+
+
+def test_images_of_a_run_that_are_gone(run, tmp_path, capsys):
+    folder = tmp_path / "moved"
+    folder.mkdir()
+    write_json(folder / "config.json", read_json(run[0] / "config.json") | {"source": str(tmp_path / "gone")})
+    assert f"{tmp_path / 'gone'}: the images of {folder} are not there any more" in refused(capsys, "--resume", folder)
+
+
+def test_the_split_holds_a_digest_of_every_image_and_mask(run, nuclei_folder):
+    split = read_json(run[0] / "split.json")
+    samples = {sample.name: sample for sample in dsb.load(nuclei_folder, cache=None)}
+    entries = {name: entry for members in split.values() for name, entry in members.items()}
+    assert set(entries) == set(samples)
+    for name, entry in entries.items():
+        assert {key: entry[key] for key in ("image", "mask")} == samples[name].digests()
+
+
+@pytest.mark.parametrize(("shape", "exact"), [((75, 61), 1e-5), ((64, 50, 3), 2e-3)])  # colours: gray is rounded to 8 bits
+def test_the_card_is_enough_for_eight_lines_of_plain_keras(shape, exact, run, tmp_path):
+    """Probabilities as ``predict.py --diameter none --tta 1 --probability`` writes them, from what the card says."""
+    folder, _ = run
+    image = tmp_path / "odd.png"
+    iio.imwrite(image, np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8))
+    arguments = [image, "--model", folder / "model.keras", "-o", tmp_path / "out"]
+    with pytest.raises(SystemExit) as end:
+        predict.main([str(a) for a in [*arguments, "--diameter", "none", "--tta", "1", "--probability"]])
+    assert end.value.code == 0
+    expected = tifffile.imread(tmp_path / "out/odd_probability.tif")
+
+    card = json.loads((folder / "model.json").read_text())
+    assert "0.299 red + 0.587 green + 0.114 blue" in card["input"]["colour"] and card["outputs"][0]["name"] == "foreground"
+    pixels = iio.imread(image)
+    gray = np.rint(pixels @ np.array([0.299, 0.587, 0.114])) if pixels.ndim == 3 else pixels
+    low, high = np.percentile(gray, (card["input"]["normalisation"]["low"], card["input"]["normalisation"]["high"]))
+    scaled = np.float32((gray - low) / (high - low))
+    multiple = card["input"]["size_multiple"]
+    padded = np.pad(scaled, [(0, -side % multiple) for side in scaled.shape], mode="reflect")
+    model = keras.saving.load_model(folder / "model.keras")
+    found = model.predict(padded[None, ..., None], verbose=0)[0, : gray.shape[0], : gray.shape[1], 0]
+
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+    np.testing.assert_allclose(found, expected, atol=exact if devices.fast_precision([]) == "float32" else 0.02)
 
 
 def test_help_answers_without_tensorflow():

@@ -28,7 +28,7 @@ def split(discs):
 def trained(config, split, folder):
     keras.utils.set_random_seed(config.seed)
     model = training.compiled_unet(config)
-    return model, training.train(model, split, config, folder)
+    return training.train(model, split, config, folder)
 
 
 def test_history_and_best_epoch(small, split, tmp_path):
@@ -173,7 +173,8 @@ def test_two_replicas_train_as_one_device_does(tmp_path, normalisation):
         "import numpy as np, keras, tensorflow as tf\n"
         "cpu = tf.config.list_physical_devices('CPU')[0]\n"
         "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
-        "import devices, prediction, run_folder, training\n"
+        "import devices, prediction, training\n"
+        "from experiment import run_folder\n"
         "from config import Config\n"
         "from data import Sample, Split\n"
         "from unet import Overlap\n"
@@ -188,7 +189,7 @@ def test_two_replicas_train_as_one_device_does(tmp_path, normalisation):
         "    with devices.scope(devices.make_strategy(names)):\n"
         "        model = training.compiled_unet(config)\n"
         "    folder = Path(sys.argv[1]) / str(len(names))\n"
-        "    history = training.train(model, Split(samples[:4], samples[4:9], []), config, folder)\n"
+        "    model, history = training.train(model, Split(samples[:4], samples[4:9], []), config, folder)\n"
         "    probability = prediction.predict_samples(model, samples[:2], samples[:2], config)\n"
         "    run_folder.save_model(model, folder / 'model.keras')\n"
         "    loaded = keras.saving.load_model(folder / 'model.keras')\n"

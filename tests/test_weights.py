@@ -1,4 +1,4 @@
-"""The shipped networks' model card: limits of flags fitted on the validation set, their worth counted on another."""
+"""The shipped networks, their model cards and split.json; limits of flags, fitted on the validation set."""
 
 import re
 from pathlib import Path
@@ -10,11 +10,17 @@ from drawn import nuclei
 from scipy import ndimage
 from test_results import ABSOLUTE
 
+from data import Split
+from devices import in_precision
+from maps import OutputMaps
 from metrics import count_pixels, pixel_scores
+from recipe import read_recipe
 from scores import quality
+from scores.intervals import MINIMUM_GROUPS
 from segmentation import open_network, segment
+from simulate.nuclei import nuclei as simulate_nuclei
 from system.backend import keras
-from system.files import read_json
+from system.files import read_json, write_json
 from unet import build_unet
 from weights import make
 
@@ -74,19 +80,65 @@ def test_a_shipped_network_is_small_and_has_its_card(path):
     assert card["not_for"] in text and f"{card['scores']['dice']['mean']:.3f}" in text
     assert all(f"{card['scores_as_predicted'][name]:.3f}" in text for name in make.SCORES)
     assert set(card["quality_limits"]) == set(quality.LIMITS) and len(card["flags"]) == len(quality.RULES) + 1
-    assert all(np.isfinite(row["dice_low"]) for row in card["scores"]["clusters"])
+    for row in card["scores"]["kmeans_clusters"]:
+        assert (row["dice_low"] is None) == (row["dice_high"] is None) == (row["groups"] < MINIMUM_GROUPS)
     assert not re.search(ABSOLUTE, path.with_suffix(".json").read_text() + text)
 
 
-def test_a_network_in_half_the_space_predicts_the_same_to_the_precision_of_its_weights(tmp_path):
-    model = build_unet(filters=8, depth=2, distance=True)
-    model.save(tmp_path / "whole.keras")
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_network_lists_the_images_that_it_knows(path):
+    split, card = read_json(path.with_suffix(".split.json")), read_json(path.with_suffix(".json"))
+    names = [name for members in split.values() for name in members]
+    assert list(split) == ["train", "validation", "test"] and len(names) == len(set(names))
+    assert len(split["test"]) == card["scores"]["images"]
+    assert all(re.fullmatch("[0-9a-f]{16}", facts[part]) for members in split.values() for facts in members.values()
+               for part in ("image", "mask"))  # fmt: skip
+    groups = [{facts["group"] for facts in members.values()} for members in split.values()]
+    assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_network_in_half_the_space_predicts_the_same_in_float32(tmp_path, precision):
+    """Wherever it was trained: a network that computes in bfloat16 is slow on other machines, and ONNX refuses it."""
+    model = build_unet(filters=8, depth=2, maps=OutputMaps(distance=True))
+    in_precision(model, precision).save(tmp_path / "whole.keras")
     make.write_half(tmp_path / "whole.keras", tmp_path / "half.keras")
-    whole, half = (keras.saving.load_model(tmp_path / name, safe_mode=True) for name in ("whole.keras", "half.keras"))
+    half = keras.saving.load_model(tmp_path / "half.keras", safe_mode=True)
     image = np.random.default_rng(0).random((1, 32, 32, 1))
-    np.testing.assert_allclose(half.predict(image, verbose=0), whole.predict(image, verbose=0), atol=1e-3)
+    np.testing.assert_allclose(half.predict(image, verbose=0), model.predict(image, verbose=0), atol=1e-3)
     assert (tmp_path / "half.keras").stat().st_size < 0.7 * (tmp_path / "whole.keras").stat().st_size
     assert {weight.dtype for weight in half.get_weights()} == {np.dtype("float32")}
+    assert {layer.dtype_policy.name for layer in half.layers} == {"float32"}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run on a few simulated images, as far as it is read here; and its images."""
+    source = simulate_nuclei(tmp_path / "images", photographs=4, side=128)
+    config = read_recipe("dsb").config
+    samples = read_recipe("dsb").load(source, config)
+    write_json(tmp_path / "config.json", {"source": str(source), "config": config.to_json()})
+    write_json(tmp_path / "split.json", Split(samples[2:], [samples[1]], [samples[0]]).to_json())
+    return tmp_path, samples
+
+
+def test_the_roles_are_those_of_the_run(run):
+    folder, samples = run
+    validation, test = make.read_both(folder)
+    assert [s.name for s in validation] == [samples[1].name] and [s.name for s in test] == [samples[0].name]
+
+
+def test_changed_images_are_refused(run):
+    folder, samples = run
+    split = read_json(folder / "split.json")
+    split["test"][samples[0].name]["mask"] = "0" * 16
+    write_json(folder / "split.json", split)
+    with pytest.raises(ValueError, match=f"image {samples[0].name} is missing or has changed"):
+        make.read_both(folder)
+    split["test"] = {"another": {"group": 0, "stratum": 0}}
+    write_json(folder / "split.json", split)
+    with pytest.raises(ValueError, match="image another is missing or has changed since .*; put back the images of the run"):
+        make.read_both(folder)
 
 
 def test_weights_that_float16_does_not_have_are_refused(tmp_path):
