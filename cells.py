@@ -27,6 +27,7 @@ from recipe import Recipe
 from scores.matching import match_all, mean_seg, object_scores
 from scores.measurements import agreement, measure_objects
 from simulate.cells import low_contrast_cells
+from system.names import short_names
 
 BLOCKS = 5  # of neighbouring frames
 GAP = 5  # frames left out between roles
@@ -119,7 +120,7 @@ def _drawn(samples, objects, title):
     return figures.outlines(
         [sample.image for sample, _ in shown],
         {"truth": [sample.mask for sample, _ in shown], "prediction": [labels for _, labels in shown]},
-        [sample.name for sample, _ in shown],
+        short_names([sample.name for sample, _ in shown]),
         f"{title}: true and predicted cells of the test set",
     )
 

@@ -30,6 +30,7 @@ from scores.intervals import mean_interval
 from scores.matching import detection_table, match, mean_average_precision, pooled_detection
 from simulate.nuclei import nuclei
 from system.files import digest, written_whole
+from system.names import short_names
 from system.paths import WORK
 from system.progress import progress
 
@@ -120,7 +121,7 @@ def measure(validation, test, _unlabelled, config, title="DSB 2018 nuclei"):
         images=("name", "size"), objects=("objects", "sum"), map=("map", "mean"), ap50=("ap50", "mean"),
         splits=("splits", "sum"), merges=("merges", "sum"),
     )  # fmt: skip
-    written = {"objects": table, "objects_per_kmeans_cluster": clusters.reset_index()}
+    written = {"objects": table, "objects_per_kmeans_cluster": clusters.reset_index(names="kmeans_cluster")}
     labels = {f"predictions/{s.name}_objects": smallest_type(found) for s, found in zip(test.samples, objects, strict=True)}
     return RecipeResult(scores, written, {"objects": _drawn(test.samples, objects, table["map"], title)}, labels)
 
@@ -154,10 +155,11 @@ def class_accuracy(test, objects):
 def _drawn(samples, objects, scores, title):
     """Six images from the worst to the best, with the outlines of true and predicted nuclei."""
     shown = evenly(sorted(zip(samples, objects, scores, strict=True), key=lambda row: row[2]), 6)
+    names = short_names([sample.name for sample, _, _ in shown])
     return figures.outlines(
         [sample.image for sample, _, _ in shown],
         {"truth": [sample.mask for sample, _, _ in shown], "prediction": [labels for _, labels, _ in shown]},
-        [f"{sample.name[:8]}\nmean AP {score:.3f}" for sample, _, score in shown],
+        [f"{name}\nmean AP {score:.3f}" for name, (_, _, score) in zip(names, shown, strict=True)],
         f"{title}: nuclei of the test set, from the worst to the best mean average precision",
     )
 

@@ -189,7 +189,7 @@ def score(recipe, config, originals, predictions, images, fitted, folder):
     table, summary = reporting.score(predictions["test"], config, images.facts, fitted, recipe, strata)
     if recipe.measure:
         result = recipe.measure(*(predictions[kind] for kind in ("validation", "test", "unlabelled")), config, images.title)
-        reporting.write_result(folder, result, strata)
+        reporting.write_result(folder, result, recipe, strata)
         summary |= result.scores
     print(reporting.describe(summary, images.title, recipe.stratum))
     return table, summary

@@ -1,4 +1,4 @@
-"""Changes of a 512x512 image and its mask per second, each alone, together, and elasticdeform beside ours.
+"""Measure augmentation: how many 512x512 images with masks each change makes per second, alone and together, and elasticdeform.
 
 python benchmarks/augmentation.py
 """
@@ -26,7 +26,7 @@ def main():
 
 
 def fields(grid, sigma=10, seed=5):
-    """One displacement of an image (H, W, 1) by this project and, where it is installed, by elasticdeform: {name: image}."""
+    """Deform an image (H, W, 1) by the same field with this project and, if installed, with elasticdeform: {name: image}."""
     knots, shape = np.random.default_rng(seed).normal(0, sigma, (2, 3, 3)), grid.shape[:2]
     coordinates = augment.identity_grid(shape) + augment.spline_displacement(knots, shape)
     ours, _ = augment.warp(grid, np.zeros(shape, np.uint8), coordinates)
@@ -40,9 +40,9 @@ def fields(grid, sigma=10, seed=5):
 
 
 def time_table(image, mask, repeats=REPEATS):
-    """Median time of every change of an image (H, W, C) and its mask: DataFrame with ``ms`` and ``per_second``.
+    """Return the median time of every change of an image (H, W, C) and its mask: DataFrame with ``ms`` and ``per_second``.
 
-    elasticdeform has a row where it is installed.
+    elasticdeform has a row if it is installed.
     """
     rng = np.random.default_rng(0)
     actions = {change.__name__: lambda change=change: change(rng, image, mask) for change in augment.CHANGES}

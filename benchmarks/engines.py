@@ -1,11 +1,11 @@
-"""Prediction by other engines: images per second of the same network, 256x256 px, in turns in one process.
+"""Compare engines at prediction: images of 256x256 px per second by the same network, in turns in one process.
 
     pip install onnx onnxruntime tf2onnx && pip install --no-deps openvino
     python benchmarks/engines.py                    filters 16 and 64
 
-TensorFlow and OpenVINO as predict.py calls them, ONNX Runtime with the network as ``keras.Model.export`` writes it; batch
-normalisation is multiplied into the convolutions for all of them. OpenVINO is told its precision, because of itself it takes
-bfloat16 where the processor has it; "error": largest difference of a probability from TensorFlow's in float32.
+TensorFlow and OpenVINO run as predict.py calls them. ONNX Runtime gets the network that ``keras.Model.export`` writes. In all
+of them, batch normalisation is multiplied into the convolutions. OpenVINO is told its precision, because by default it uses
+bfloat16 if the processor has it. "error": the largest difference of a probability from TensorFlow's in float32.
 """
 
 import argparse
@@ -30,8 +30,8 @@ SIDE, ROUNDS, STEPS = 256, 5, 3
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--filters", type=int, nargs="+", default=[16, 64])
-    parser.add_argument("--batch", type=int, nargs="+", default=[2, 8])
+    parser.add_argument("--filters", type=int, nargs="+", default=[16, 64], help="of the networks (default: 16 64)")
+    parser.add_argument("--batch", type=int, nargs="+", default=[2, 8], help="images in a batch (default: 2 8)")
     given = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores\n")
     print(
@@ -51,7 +51,7 @@ def measure(filters, batch):
     engines = {
         ("TensorFlow", "float32"): prediction.predict_function(model),
         ("TensorFlow", "bfloat16"): prediction.predict_function(devices.in_precision(model, "bfloat16")),
-        ("ONNX Runtime", "float32"): onnx_function(prediction.without_normalisation(model), images.shape),
+        ("ONNX Runtime", "float32"): onnx_function(devices.without_normalisation(model), images.shape),
         ("OpenVINO", "float32"): prediction.openvino_function(model, "float32"),
         ("OpenVINO", "bfloat16"): prediction.openvino_function(model, "bfloat16"),
     }
@@ -73,7 +73,7 @@ def measure(filters, batch):
 
 
 def onnx_function(model, shape):
-    """A function of a batch of a shape, by ONNX Runtime."""
+    """Return the network as a function of a batch of a fixed shape, computed by ONNX Runtime."""
     import onnxruntime
 
     signature = [keras.InputSpec(shape=shape, dtype="float32", name="image")]

@@ -1,8 +1,8 @@
-"""Batches per second of the loaders that `batches.py` could use: the main process, grain, PyDataset, tf.data.
+"""Compare the loaders that `batches.py` could use, in batches per second: the main process, grain, PyDataset, tf.data.
 
     python benchmarks/loaders.py [--workers 2]
 
-All make the same batches (8 augmented 256x256 tiles) from the same 400 images.
+All of them make the same batches (8 augmented 256x256 tiles) from the same 400 images.
 """
 
 import argparse
@@ -28,25 +28,25 @@ BATCHES = 200
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="processes that prepare batches (default: 2)")
     workers = parser.parse_args().workers
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (360, 360, 1), dtype=np.uint8)
     samples = [Sample(f"image{i}", image.copy(), (image[..., 0] > 200).astype(np.uint16)) for i in range(400)]
     config = Config(batch_size=8, steps=BATCHES, workers=workers)
     print(f"{workers} workers, {os.cpu_count()} cores\n\n| loader | first batch, s | batches/s | tiles/s |\n|---|---|---|---|")
-    report("main process", (batches.make_batch(samples, config, number) for number in range(BATCHES)))
+    measure("main process", (batches.make_batch(samples, config, number) for number in range(BATCHES)))
     with contextlib.closing(batches.TrainingBatches(samples, config)) as stream:
-        report("grain", (stream[number] for number in range(BATCHES)))
+        measure("grain", (stream[number] for number in range(BATCHES)))
     for multiprocessing in (True, False):
         kind = "processes" if multiprocessing else "threads"
-        report(f"keras.utils.PyDataset, {kind}", py_dataset(samples, config, multiprocessing))
-    report("tf.data, numpy_function", tf_data(samples, config))
-    report(f"what training consumes (filters {dsb.CONFIG.filters})", training_steps(samples, config))
+        measure(f"keras.utils.PyDataset, {kind}", py_dataset(samples, config, multiprocessing))
+    measure("tf.data, numpy_function", tf_data(samples, config))
+    measure(f"what training consumes (filters {dsb.CONFIG.filters})", training_steps(samples, config))
 
 
-def report(name, stream):
-    """Print one row of the table: the time of the first batch, and the rate of those after it."""
+def measure(name, stream):
+    """Print a row of the table: the time of the first batch, and the rate of the batches after it."""
     start = time.perf_counter()
     stream = iter(stream)
     next(stream)
@@ -57,7 +57,7 @@ def report(name, stream):
 
 
 def py_dataset(samples, config, multiprocessing):
-    """The batches as Keras' own loader prepares them for ``fit``."""
+    """Return the batches as Keras' own loader prepares them for ``fit``."""
     from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
     class Batches(keras.utils.PyDataset):
@@ -72,7 +72,7 @@ def py_dataset(samples, config, multiprocessing):
 
 
 def training_steps(samples, config):
-    """One item for each batch that the DSB recipe's network has trained on."""
+    """Train the network of the recipe dsb; yield after each batch."""
     import devices
     import training
 
@@ -84,7 +84,7 @@ def training_steps(samples, config):
 
 
 def tf_data(samples, config):
-    """The batches through tf.data's threads."""
+    """Return the batches as threads of tf.data prepare them."""
     import tensorflow as tf
 
     def make(number):

@@ -1,10 +1,10 @@
-"""Images per second of the U-Net in training and prediction, as a share of a plain matrix product; peak memory.
+"""Measure the U-Net: images per second in training and prediction, compared with a plain matrix product; peak memory.
 
     python benchmarks/network.py                    filters 16, 32, 64; float32 and bfloat16; 256x256 px
     python benchmarks/network.py --filters 16       one of them
     python benchmarks/network.py --xla              compiled by XLA (Keras' jit_compile)
 
-Every row is a process of its own, so that its peak memory is its own. Medians; the machine's name stands above them.
+Each row is measured in its own process, so that its peak memory is right. Rates are medians.
 """
 
 import argparse
@@ -25,9 +25,9 @@ HEADER = "| filters | precision | batch | train images/s | of matrix product | p
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--filters", type=int, nargs="+", default=[16, 32, 64])
-    parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"])
-    parser.add_argument("--batch", type=int, nargs="+", default=[2, 8])
+    parser.add_argument("--filters", type=int, nargs="+", default=[16, 32, 64], help="of the networks (default: 16 32 64)")
+    parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"], help="default: float32 bfloat16")
+    parser.add_argument("--batch", type=int, nargs="+", default=[2, 8], help="images in a batch (default: 2 8)")
     parser.add_argument("--xla", action="store_true", help="compile with XLA")
     parser.add_argument("--one", nargs=3, metavar=("FILTERS", "PRECISION", "BATCH"), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -45,7 +45,7 @@ def main():
 
 
 def measure(filters, precision, batch, xla):
-    """One row of the table."""
+    """Return a row of the table."""
     import numpy as np
 
     import devices
@@ -72,7 +72,7 @@ def measure(filters, precision, batch, xla):
 
 
 def matrix_product_rate(precision, side=2048):
-    """Floating-point operations per second of a square matrix product."""
+    """Return the floating-point operations per second of a square matrix product."""
     import tensorflow as tf
 
     matrix = tf.cast(tf.random.normal((side, side)), precision)
@@ -81,7 +81,7 @@ def matrix_product_rate(precision, side=2048):
 
 
 def multiplications(model):
-    """Multiplications of all convolutions for one image."""
+    """Count the multiplications of all convolutions for one image."""
     total, shapes = 0, {}
     for layer in model.layers:
         before = [shapes[tensor._keras_history.operation.name] for tensor in _inputs(layer)]
@@ -102,7 +102,7 @@ def _inputs(layer):
 
 
 def median_seconds(action):
-    """Median time of an action, after two runs to warm up."""
+    """Return the median time of an action, after two runs to warm up."""
     seconds = []
     for _ in range(REPEATS + 2):
         start = time.perf_counter()

@@ -1,9 +1,10 @@
-"""Where the time of a training step goes: images per second with one part changed or left out, in turns in one process.
+"""Find where the time of a training step goes: images per second with one part changed or left out.
 
     python benchmarks/parts.py                      filters 64 in batches of 2, filters 16 in batches of 8
 
-256x256 px, in the precision that --precision auto takes; the batch is there already (``loaders.py`` is about making it). The
-ratio is the median of those to the step as it is in the same round.
+Images have 256x256 px, the precision is that of --precision auto. The steps take turns in one process, with a batch that is
+ready in memory (``loaders.py`` measures how batches are made). The ratio is the median, over the rounds, of the rate divided by
+the rate of the unchanged step in the same round.
 """
 
 import argparse
@@ -29,8 +30,10 @@ SIDE, ROUNDS, STEPS = 256, 5, 4
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--filters", type=int, nargs="+", default=[64, 16])
-    parser.add_argument("--batch", type=int, nargs="+", default=[2, 8], help="as many as filters")
+    parser.add_argument("--filters", type=int, nargs="+", default=[64, 16], help="of the networks (default: 64 16)")
+    parser.add_argument(
+        "--batch", type=int, nargs="+", default=[2, 8], help="images in a batch, for each network (default: 2 8)"
+    )
     given = parser.parse_args()
     precision = devices.set_precision("auto", [])
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {precision}\n")
@@ -40,7 +43,7 @@ def main():
 
 
 def measure(config, batch):
-    """Print a row for every variant of a step."""
+    """Print a row for each variant of a training step."""
     images = np.random.default_rng(0).random((batch, SIDE, SIDE, 1), dtype=np.float32)
     masks = (images > 0.5).astype(np.uint8)
     steps = {name: make(config) for name, make in VARIANTS.items()}
@@ -55,14 +58,11 @@ def measure(config, batch):
             rates[name].append(STEPS * batch / (time.perf_counter() - start))
     for name, values in rates.items():
         ratio = np.median(np.divide(values, rates["as it is"]))
-        print(
-            f"| {config.filters} | {batch} | {name} | {np.median(values):.2f} | {ratio:.2f} |",
-            flush=True,
-        )
+        print(f"| {config.filters} | {batch} | {name} | {np.median(values):.2f} | {ratio:.2f} |", flush=True)
 
 
 def as_it_is(config, **changes):
-    """A training step of the network of a configuration; ``changes``: to it, or of ``compiled_unet``."""
+    """Return a training step of the network of a configuration with some ``changes``."""
     return training.compiled_unet(config.replace(**changes)).train_on_batch
 
 
@@ -71,7 +71,7 @@ def keras_normalisation(config):
 
 
 def compiled_otherwise(config, optimizer=None, **options):
-    """A training step with another optimiser, or compiled otherwise."""
+    """Return a training step with another optimiser, or with other options of ``compile``."""
     model = training.compiled_unet(config)
     options = {"optimizer": optimizer or keras.optimizers.Adam(1e-3), "loss": PixelLoss(), "jit_compile": False} | options
     model.compile(**options)

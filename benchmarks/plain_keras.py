@@ -1,10 +1,10 @@
-"""The 31-million-parameter U-Net as this repository trains and predicts, against the same network in plain Keras, float32.
+"""Compare the U-Net with 31 million parameters as this repository runs it with the same network in plain Keras, float32.
 
 python benchmarks/plain_keras.py
 
-256x256 tiles, batches of 2; both in one process, in turns. Plain: Keras's layers, Adam and cross-entropy, ``train_on_batch`` and
-``predict_on_batch``, not compiled by XLA, which is slower on a CPU. Here, with the loss and the metrics of a run: ``training.compiled_unet`` and ``prediction.predict_function`` in the precision that --precision
-auto takes.
+Tiles of 256x256 px, batches of 2, both in turns in one process. Plain Keras: its layers, Adam and cross-entropy,
+``train_on_batch`` and ``predict_on_batch``, without XLA, which is slower on a CPU. Here: ``training.compiled_unet`` and
+``prediction.predict_function`` with the loss and the metrics of a run, in the precision of --precision auto.
 """
 
 import platform
@@ -22,6 +22,7 @@ import training
 from benchmarks.network import matrix_product_rate, multiplications
 from config import Config
 from system.backend import keras
+from unet import build_unet
 
 BATCH, SIDE, ROUNDS, STEPS = 2, 256, 5, 3
 
@@ -30,7 +31,7 @@ def main():
     images = np.random.default_rng(0).random((BATCH, SIDE, SIDE, 1), dtype=np.float32)
     masks = (images > 0.5).astype(np.uint8)
     devices.set_precision("float32", [])
-    plain = training.build_unet()
+    plain = build_unet()
     plain.compile(keras.optimizers.Adam(), "binary_crossentropy", jit_compile=False)
     precision = devices.set_precision("auto", [])
     ours = training.compiled_unet(Config(filters=64))
@@ -51,7 +52,7 @@ def main():
     print(f"{platform.processor() or platform.machine()}, here in {precision}; matrix products: {product} GFLOP/s\n")
     print("| | plain Keras float32, images/s | of the matrix product | here, images/s | of the matrix product | ratio |")
     print("|---" * 6 + "|")
-    for kind, work in (("train", 6), ("predict", 2)):  # operations per multiplication; the way back costs twice the way forth
+    for kind, work in (("train", 6), ("predict", 2)):  # operations per multiplication; a backward pass costs two forward ones
         before, after = (float(np.median(rates[kind, name])) for name in ("plain", "here"))
         shares = [work * multiplications(plain) * r / product[p] / 1e9 for r, p in ((before, "float32"), (after, precision))]
         ratios = np.divide(rates[kind, "here"], rates[kind, "plain"])
@@ -60,7 +61,7 @@ def main():
 
 
 def rate(action):
-    """Images per second."""
+    """Return the images per second of an action."""
     start = time.perf_counter()
     for _ in range(STEPS):
         action()

@@ -1,10 +1,10 @@
-"""Weak and strong scaling of block by block segmentation over Dask workers of one machine, each with one thread.
+"""Measure weak and strong scaling of segmentation in blocks over the Dask workers of one machine, each with one thread.
 
 python benchmarks/scaling.py
 
-A scan of simulated nuclei, three blocks high, written as OME-Zarr; network of weights/nuclei.keras, one view. Strong: the same
-scan by more workers. Weak: as much more of it as there are more workers. Then a block as large as predict.py takes it, and what
-Dask itself needs for a task, by tasks that do nothing.
+A scan of simulated nuclei, three blocks high, is written as OME-Zarr and segmented by weights/nuclei.keras with --tta 1.
+Strong scaling: more workers for the same scan. Weak scaling: the scan grows with the number of workers. At the end: the time
+for a block of the size that predict.py uses, and the time that Dask needs for a task that does nothing.
 """
 
 import argparse
@@ -28,8 +28,8 @@ HEADER = "| workers | blocks | s | megapixels per s | per worker, of a single on
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--blocks", type=int, default=9, help="for one worker, a multiple of 3 (default: %(default)s)")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="default: 1 2")
+    parser.add_argument("--blocks", type=int, default=9, help="in the scan for one worker, 3, 6, ... (default: %(default)s)")
     given = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, blocks of {SIDE} px\n\n{HEADER}")
     print("|---" * (HEADER.count("|") - 1) + "|", flush=True)
@@ -46,7 +46,7 @@ def main():
 
 
 def empty_task():
-    """Seconds for each of many tasks that do nothing, on one worker."""
+    """Return the seconds per task of many tasks that do nothing, on one worker."""
     from distributed import Client
 
     with Client(n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
@@ -56,26 +56,26 @@ def empty_task():
 
 
 def measure(workers, blocks):
-    """Seconds until all objects are numbered, written and measured, and the highest memory of a worker, GiB."""
-    from parallel import scans
+    """Segment a scan: (seconds until all objects are numbered, written and measured; peak memory of a worker, GiB)."""
+    from parallel.blocks import segment_scan
 
     with tempfile.TemporaryDirectory() as folder:
         job = make_job(Path(folder), blocks // ROWS, SIDE, OVERLAP)
-        return timed(workers, job, lambda client: scans.segment_scan(client, job, Path(folder) / "labels.zarr"))
+        return timed(workers, job, lambda client: segment_scan(client, job, Path(folder) / "labels.zarr"))
 
 
 def large_block():
-    """Seconds until the objects of a block in the middle of a scan are found, and the memory of the worker, GiB."""
-    from parallel import scans
+    """Find the objects of one block in the middle of a scan: (seconds, peak memory of the worker, GiB)."""
+    from parallel import blocks, scans
 
     with tempfile.TemporaryDirectory() as folder:
         job = make_job(Path(folder), ROWS, scans.SIDE, scans.OVERLAP)
         middle = ROWS**2 // 2
-        return timed(1, job, lambda client: client.submit(scans.label_block, job, middle).result())
+        return timed(1, job, lambda client: client.submit(blocks.label_block, job, middle).result())
 
 
 def make_job(folder, columns, side, overlap):
-    """A scan in a folder, ``ROWS`` blocks high and so many wide, and how it is segmented: Job."""
+    """Write a scan that is ``ROWS`` blocks high and ``columns`` blocks wide, and return the Job that segments it."""
     from ome_zarr.writer import write_image
     from sizes import mosaic
 
@@ -87,11 +87,11 @@ def make_job(folder, columns, side, overlap):
     write_image(image, str(folder / "scan.zarr"), axes="yx", scale_factors=[2])
     model = str(ROOT / "weights/nuclei.keras")
     job = scans.Job(str(folder / "scan.zarr"), None, str(folder / "pieces"), model, tta=1, side=side, overlap=overlap)
-    return scans.looked_at(job, open_network(model), None)
+    return scans.prepare(job, open_network(model), None)
 
 
 def timed(workers, job, action):
-    """Seconds of what a client of so many workers does with a job, and the highest memory of a worker, GiB."""
+    """Call ``action`` with a Dask client of so many workers: (seconds, peak memory of a worker, GiB)."""
     with cluster.connect(str(workers)) as client:
         client.run(lambda: bool(cluster.open_once(job.model)))  # warm; a network itself does not travel
         start = time.perf_counter()

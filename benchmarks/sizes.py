@@ -1,9 +1,9 @@
-"""Time and peak memory of segmenting one image, over its size: a mosaic of simulated nuclei, float32 or bfloat16 as it comes.
+"""Measure time and peak memory of segmenting one image, for several sizes of it: a mosaic of simulated nuclei.
 
     python benchmarks/sizes.py                      256, 1024, 4096 and 8192 px
     python benchmarks/sizes.py --sides 20000        one size
 
-Every row is a process of its own, so that its peak memory is its own.
+Each row is measured in its own process, so that its peak memory is right.
 """
 
 import argparse
@@ -19,19 +19,19 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-HEADER = "| side, px | network, s | objects and measurements, s | megapixels per s, all | objects | peak GiB | of it before |"
+HEADER = "| side, px | network, s | objects and measurements, s | megapixels per s, all | objects | peak GiB | before, GiB |"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sides", type=int, nargs="+", default=[256, 1024, 4096, 8192])
-    parser.add_argument("--tta", type=int, default=1)
+    parser.add_argument("--sides", type=int, nargs="+", default=[256, 1024, 4096, 8192], help="of the images, in px")
+    parser.add_argument("--tta", type=int, default=1, help="as of predict.py (default: %(default)s)")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         print(measure(given.one, given.tta))
         return
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {given.tta} tta\n\n{HEADER}")
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, --tta {given.tta}\n\n{HEADER}")
     print("|---" * (HEADER.count("|") - 1) + "|", flush=True)
     for side in given.sides:
         command = [sys.executable, __file__, "--one", str(side), "--tta", str(given.tta)]
@@ -40,7 +40,7 @@ def main():
 
 
 def measure(side, tta):
-    """One row of the table."""
+    """Return a row of the table."""
     import segmentation
     from segmentation import open_network, segment
 
@@ -50,7 +50,7 @@ def measure(side, tta):
     seconds, predict = [], segmentation._predict
     segmentation._predict = lambda *given: timed(lambda: predict(*given), seconds)
     found = timed(lambda: segment(image, network, tta=tta), seconds)
-    *looks, whole = seconds  # the first look, too, which finds the scale
+    *looks, whole = seconds  # the looks that find the scale count, too
     inside = sum(looks)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     rate = side**2 / 1e6 / whole
@@ -58,7 +58,7 @@ def measure(side, tta):
 
 
 def mosaic(side):
-    """A square image of repeated simulated nuclei: uint8 (side, side)."""
+    """Make a square image of simulated nuclei that repeat: uint8 (side, side)."""
     import numpy as np
 
     import dsb
@@ -71,7 +71,7 @@ def mosaic(side):
 
 
 def timed(action, seconds):
-    """What an action returns; the time it took is added to ``seconds``."""
+    """Return what an action returns, and append the time that it took to ``seconds``."""
     start = time.perf_counter()
     result = action()
     seconds.append(time.perf_counter() - start)

@@ -1,9 +1,9 @@
-"""Seconds from the command to what a user waits for: help, the first training step, the first segmented image.
+"""Measure how long a user waits for help, for the first training step and for the first segmented image, in seconds.
 
 python benchmarks/startup.py [--data stage1_train.zip]
 
-Each is started three times in a terminal of its own; the median. The first start after an installation is slower, while
-Python compiles the packages and the disk is cold.
+Each command is started three times in its own terminal; the table shows the median. The first start after an installation is
+slower, because Python compiles the packages and the disk is cold.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def draw(path):
 
 
 def until(command, sign, output):
-    """Seconds until a script of this folder writes what matches ``sign`` to its terminal; then it is ended."""
+    """Start a script, and return the seconds until a line in its terminal matches ``sign``; then end the script."""
     options = [] if "--help" in command else ["--output", str(output)]
     reader, writer = pty.openpty()
     termios.tcsetwinsize(writer, (40, 120))  # a terminal without width would show no bars

@@ -1,4 +1,4 @@
-"""Whether batches of tiles are predicted faster than one tile after the other, by weights/nuclei.keras.
+"""Compare predicting batches of tiles with predicting one tile after the other, by weights/nuclei.keras.
 
 python benchmarks/tile_batches.py
 """
@@ -31,7 +31,10 @@ def main():
 
 
 def median_seconds_per_tile(predict, batches):
-    """Of each batch, after one call to warm up; the batches take turns, each for as many calls as the largest has tiles."""
+    """Return the median time per tile of each batch, after one call to warm up: list.
+
+    The batches take turns. Each one is predicted so often that all of them predict the same number of tiles in a turn.
+    """
     seconds = [[] for _ in batches]
     for turn in range(REPEATS + 1):
         for batch, row in zip(batches, seconds, strict=True):

@@ -1,11 +1,11 @@
-"""Minutes of training until the test set reaches a mean Dice: the main job as users start it, scored after every epoch.
+"""Measure how many minutes of training a mean Dice of the test images takes: a normal run, scored after each epoch.
 
     python benchmarks/time_to_score.py dsb --data stage1_train.zip --output runs/time_to_score
 
-Every option but --output goes to train_and_predict.py. While it trains, the file of each epoch is kept (a hard link); when
-it is done, each is scored on the test images, one view, threshold 0.5. The last row is the finished run: best epoch and
-threshold by the validation set, all tta. The same command again goes on where it stopped. Leaves scores.csv and
-time_to_score.png in the output folder.
+All options except --output go to train_and_predict.py. While it trains, the file of each epoch is kept (as a hard link). After
+that, each epoch is scored on the test images with --tta 1 and a threshold of 0.5. The last row of the table is the finished
+run: best epoch and threshold by the validation images, with the --tta of the run. The same command continues an interrupted
+measurement. It writes scores.csv and time_to_score.png into the output folder.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import time
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +25,10 @@ sys.path.insert(0, str(ROOT))
 import figures
 import prediction
 import training
-from data import prepare
+from benchmarks.tta import read_run
 from devices import set_precision
 from experiment import run_folder
-from metrics import count_pixels, pixel_scores, to_mask
+from metrics import score_table
 from results.collect import markdown
 from system.files import read_json, write_text
 from system.progress import progress
@@ -56,7 +55,7 @@ def main():
 
 
 def train(command, run, epochs):
-    """Run the script, and keep every epoch's file, which the script itself deletes when a later one is better."""
+    """Run the script, and keep the file of each epoch, which the script deletes when a later epoch is better."""
     with subprocess.Popen(command) as process:
         while process.poll() is None:
             for path in run.glob("epoch-*.npz"):
@@ -68,41 +67,37 @@ def train(command, run, epochs):
 
 
 def score(run, epochs):
-    """The history of a run, with the mean Dice of the test set after each epoch that was kept: DataFrame."""
-    stored, config = read_json(run / "config.json"), run_folder.read_config(run)
-    recipe, history = import_module(config.recipe), pd.read_csv(run / "history.csv")
-    originals = recipe.split(recipe.load(Path(stored["source"])), config).test
-    samples = [prepare(sample, config.channels, config.image_scale) for sample in originals]
-    config = config.replace(tta=1)
+    """Return the history of a run, with the mean Dice of the test images after each epoch that was kept: DataFrame."""
+    _, config, _, originals, samples = read_run(run)
+    history, config = pd.read_csv(run / "history.csv"), config.replace(tta=1)
     set_precision(config.precision, [])
     model = training.compiled_unet(config)
     for path in progress(sorted(epochs.glob("epoch-*.npz")), "Scoring epochs", "epoch"):
         with np.load(path, allow_pickle=False) as weights:
             model.set_weights([weights[name] for name in weights.files[: len(model.weights)]])
-        found = prediction.predict_samples(model, samples, originals, config)
-        pairs = zip(originals, found, strict=True)
-        dice = np.mean([pixel_scores(count_pixels(o.mask, to_mask(p, 0.5)))["dice"] for o, p in pairs])
+        found = prediction.predict_samples(model, samples.test, originals.test, config)
+        masks = [config.maps.class_map(probability, 0.5) for probability in found]
+        dice = score_table(originals.test, masks, config.classes)["dice"].mean()
         history.loc[history["epoch"] == int(path.stem.split("-")[1]), "test_dice"] = dice
     return history
 
 
 def reached(table, final):
-    """After how many minutes and epochs each goal was reached first: DataFrame."""
+    """Return after how many minutes and epochs each goal was first reached: DataFrame."""
     rows = []
     for goal in GOALS:
         first = table[table["test_dice"] >= goal].head(1)
         rows.append([f"{goal:g}", *(first[["minutes", "epoch"]].round(1).to_numpy()[0] if len(first) else ("not reached", ""))])
     rows.append([f"{final:.3f}, the finished run", table["minutes"].iloc[-1].round(1), len(table)])
-    return pd.DataFrame(rows, columns=["mean Dice of the test set", "minutes of training", "epochs"])
+    return pd.DataFrame(rows, columns=["mean Dice of the test images", "minutes of training", "epochs"])
 
 
 def draw(table, final, title):
-    """The Dice over the minutes, with the goals."""
-    figure, axes = figures.canvas(1, 1, 8.5, 4.6, f"{title}: Dice of the test set over the time of training")
+    """Draw the Dice over the minutes, with the goals."""
+    figure, axes = figures.canvas(1, 1, 8.5, 4.6, f"{title}: Dice of the test images over the time of training")
     axis = axes[0, 0]
-    axis.plot(
-        table["minutes"], table["test_dice"], color=figures.BLUE, marker="o", markersize=3, label="after each epoch, one view"
-    )
+    label = "after each epoch, no test-time augmentation"
+    axis.plot(table["minutes"], table["test_dice"], color=figures.BLUE, marker="o", markersize=3, label=label)
     axis.axhline(final, color=figures.VERMILION, label=f"finished run, {final:.3f}")
     for goal in GOALS:
         axis.axhline(goal, color="0.5", linestyle=":")

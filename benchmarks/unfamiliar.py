@@ -1,4 +1,4 @@
-"""How a network does on images unlike those of its training: validation images, changed, without and with --diameter auto.
+"""Score a network on images unlike those of its training: changed validation images, without and with --diameter auto.
 
 python benchmarks/unfamiliar.py runs/dsb/<run>
 """
@@ -6,7 +6,6 @@ python benchmarks/unfamiliar.py runs/dsb/<run>
 import argparse
 import sys
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -15,25 +14,22 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.tta import read_run
 from data import evenly
-from experiment import run_folder
 from metrics import count_pixels, pixel_scores
 from results.collect import markdown
 from scores.matching import detection_table
 from segmentation import inverted, open_network, segment
-from system.files import read_json
 from system.progress import progress
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run")
-    parser.add_argument("--images", type=int, default=40, help="of the validation set, evenly spaced (default: 40)")
+    parser.add_argument("--images", type=int, default=40, help="number of validation images (default: %(default)s)")
     options = parser.parse_args()
-    config, network = run_folder.read_config(options.run), open_network(options.run / "model.keras")
-    recipe = import_module(config.recipe)
-    validation = recipe.split(recipe.load(Path(read_json(options.run / "config.json")["source"])), config).validation
-    samples, rows = evenly(validation, options.images), []
+    network = open_network(options.run / "model.keras")
+    samples, rows = evenly(read_run(options.run)[3].validation, options.images), []
     for name, change in CHANGES.items():
         changed = [replace(sample, **change(sample)) for sample in samples]
         rows += [
@@ -44,7 +40,7 @@ def main():
 
 
 def scores(samples, network, diameter):
-    """Mean Dice and mean average precisions of samples, as a dictionary."""
+    """Segment samples, and return their mean Dice and mean average precisions: {name: score}."""
     found = [segment(sample.image, network, diameter=diameter) for sample in progress(samples, "Segmenting", "image")]
     dice = [pixel_scores(count_pixels(s.mask, f.mask))["dice"] for s, f in zip(samples, found, strict=True)]
     table = detection_table(samples, [f.objects for f in found])
@@ -52,7 +48,7 @@ def scores(samples, network, diameter):
 
 
 def magnified(factor):
-    """A change that makes image and mask ``factor`` times as high and wide."""
+    """Return a change that makes image and mask ``factor`` times as high and wide."""
 
     def change(sample):
         size = tuple(max(1, round(side * factor)) for side in sample.mask.shape[::-1])
@@ -64,12 +60,12 @@ def magnified(factor):
 
 
 def sixteen_bit(sample):
-    """A change to a camera's 16 bits, of which a fiftieth is used, above its offset."""
+    """Change an image to 16 bits as a camera writes them: it uses a fiftieth of their range, above an offset of 100."""
     return {"image": (sample.image.astype(np.float32) / 255 * 1300 + 100).round().astype(np.uint16)}
 
 
 def noisy(sample):
-    """A change to a dim image: noise with a standard deviation of a tenth of its contrast."""
+    """Add noise as a dim image has it, with a standard deviation of a tenth of the contrast."""
     low, high = sample.limits
     noise = np.random.default_rng(0).normal(0, 0.1 * (high - low), sample.image.shape)
     return {"image": np.clip(sample.image + noise, 0, 255).round().astype(np.uint8)}

@@ -115,7 +115,7 @@ def scores_over_threshold(table, fitted, title):
         said = f"{readable(name)}, best {table[name].max():.3f}"
         axis.plot(table["threshold"], table[name], color=colour, marker="o", label=said)
     axis.axvline(fitted, color="0.5", linestyle=":", label=f"threshold fitted on the validation set, {fitted:.2g}")
-    axis.set(xlabel="Threshold on the probability of cell", ylabel="Score")
+    axis.set(xlabel="Threshold on the probability of membrane", ylabel="Score")
     axis.grid(alpha=0.3)
     axis.legend(frameon=False)
     return figure

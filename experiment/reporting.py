@@ -1,5 +1,6 @@
 """What a run leaves for people: predictions, scores, the model card, figures, and the lines at the end."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -53,11 +54,10 @@ def score(
     return table, summary
 
 
-def with_names(table: pd.DataFrame, strata: dict) -> pd.DataFrame:
-    """A copy of a table with names instead of numbers in its column "stratum", if it has one."""
-    if "stratum" not in table:
-        return table
-    return table.assign(stratum=table["stratum"].map(lambda stratum: strata.get(stratum, stratum)))
+def with_names(table: pd.DataFrame, strata: dict, columns: Sequence[str] = ("stratum",)) -> pd.DataFrame:
+    """Return a copy of a table with the names of strata instead of their numbers in those ``columns`` that it has."""
+    named = {name: table[name].map(lambda stratum: strata.get(stratum, stratum)) for name in columns if name in table}
+    return table.assign(**named)
 
 
 def write_scores(folder: Path, table: pd.DataFrame, summary: dict) -> None:
@@ -66,10 +66,10 @@ def write_scores(folder: Path, table: pd.DataFrame, summary: dict) -> None:
     write_json(folder / "scores.json", summary)
 
 
-def write_result(folder: Path, result: RecipeResult, strata: dict) -> None:
+def write_result(folder: Path, result: RecipeResult, recipe: Recipe, strata: dict) -> None:
     """Write what a recipe measured: <table>.csv, figures/<figure>.png and <name>.tif; ``strata`` as in ``score``."""
     for name, table in result.tables.items():
-        write_text(folder / f"{name}.csv", with_names(table, strata).to_csv(index=False))
+        write_text(folder / f"{name}.csv", with_names(table, strata, ("stratum", recipe.stratum)).to_csv(index=False))
     for name, figure in result.figures.items():
         save_figure(figure, folder / "figures" / f"{name}.png")
     for name, array in result.tiffs.items():
@@ -168,10 +168,11 @@ def write_figures(
         f"{title}: the {said(recipe.stratum)}s, with examples",
     )
     best, classes = best_epoch(history, config.smoothing), [f"class {number}" for number in range(1, config.classes)]
+    ordered = f"{title}: test set, from the worst to the best Dice"
     drawn = {
         "training_curves": plots.training_curves(history, best, f"{title}: training", config.smoothing),
-        "image_truth_prediction": figures.three_rows(*pick(spread), f"{title}: test set, from the worst to the best Dice", classes),
-        "overlays": figures.overlays(*pick(spread), f"{title}: test set, from the worst to the best Dice", classes),
+        "image_truth_prediction": figures.three_rows(*pick(spread), ordered, classes),
+        "overlays": figures.overlays(*pick(spread), ordered, classes),
         f"{recipe.stratum}s": examples,
     }
     if table["stratum"].nunique() > 1:

@@ -20,7 +20,7 @@ TIFF = {"compression": "lzw", "resolution": (1e4 / PIXEL, 1e4 / PIXEL), "resolut
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell that moves and turns evenly: lengths in px, angles in radians, ``drift`` and ``turn`` per frame.
+    """A cell that moves and turns at constant speed: lengths in px, angles in radians, ``drift`` and ``turn`` per frame.
 
     ``angle``: of the major axis, as ``orientation`` in ``skimage.measure.regionprops``. ``waves``: (number, height,
     phase) of each wave on the border; an ellipse has none. ``texture``: (T, T), unevenness that moves with the cell.
@@ -36,9 +36,10 @@ class Cell:
     texture: np.ndarray
 
     def coordinates(self, time, shape):
-        """The pixels around the cell at ``time``: window (two slices), place along its axes, distance from its centre.
+        """Return the pixels around the cell at ``time``: (window, place, distance).
 
-        The place is (2, h, w) in px along the major and the minor axis, the distance (h, w) is 1 at the border.
+        The window is two slices. The place, (2, h, w), is in px along the major and the minor axis. The distance from the
+        centre, (h, w), is 1 at the border of the cell.
         """
         centre, angle = self.centre + self.drift * time, self.angle + self.turn * time
         edges = np.clip([centre - 0.75 * self.major, centre + 0.75 * self.major], 0, shape).astype(int)
@@ -53,16 +54,16 @@ class Cell:
 def low_contrast_cells(folder, frames=24, side=256, seed=0):
     """Write two simulated sequences of cells in the layout of the Cell Tracking Challenge.
 
-    Makes for each of ``01`` and ``02``, under ``folder``: ``01/t000.tif`` (uint8, ``side`` x ``side`` px of 0.65 µm),
+    For the sequences ``01`` and ``02``, write under ``folder``: ``01/t000.tif`` (uint8, ``side`` x ``side`` px of 0.65 µm),
     ``01_GT/SEG/man_seg000.tif`` (uint16 numbers of the cells, exact, every fourth frame), ``01_ST/SEG/man_seg000.tif``
-    (the same for every frame, with borders about 1 px off) and ``01_GT/axes.csv``, the true axes of the ellipses as
-    ``true_axes`` gives them. Returns ``folder``; ``simulate.make_once`` says what becomes of one that exists.
+    (the same for every frame, with borders about 1 px off) and ``01_GT/axes.csv``, the true axes of the ellipses, see
+    ``true_axes``. Return ``folder``; ``simulate.scene.make_once`` says what happens if it exists.
     """
     return make_once(Path(folder), {"frames": frames, "side": side, "seed": seed}, _write_sequences)
 
 
 def scatter_cells(rng, count, frames, shape):
-    """Up to ``count`` Cells, some beside others, that overlap little in any of the frames; two of three are ellipses."""
+    """Return up to ``count`` Cells that overlap little in all frames. Some lie beside others; two of three are ellipses."""
     cells, times = [], np.linspace(0, frames, 9)[:, None]
     for _ in range(20 * count):
         cell = _random_cell(rng, shape, cells[rng.integers(len(cells))] if cells and rng.random() < 0.6 else None)
@@ -77,7 +78,7 @@ def scatter_cells(rng, count, frames, shape):
 
 
 def draw_labels(cells, time, shape):
-    """Number the cells of one frame: uint16 (H, W). Where two overlap the earlier stays whole, the later in one piece."""
+    """Number the cells of one frame: uint16 (H, W). Where two overlap, the earlier one stays whole; each is one piece."""
     labels = np.zeros(shape, np.uint16)
     for number, cell in enumerate(cells, start=1):
         window, _, distance = cell.coordinates(time, shape)
@@ -88,9 +89,9 @@ def draw_labels(cells, time, shape):
 
 
 def true_axes(cells, time, labels):
-    """The ellipses of a frame that no other cell cuts into: a list of rows with the columns of ``AXES``.
+    """Return the ellipses of a frame that no other cell covers in part: a list of rows with the columns of ``AXES``.
 
-    ``orientation``: as in ``skimage.measure.regionprops``. ``touches_border``: the image may cut the ellipse.
+    ``orientation``: as in ``skimage.measure.regionprops``. ``touches_border``: the image may cut off a part of the ellipse.
     """
     rows, edge = [], np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     for number, cell in enumerate(cells, start=1):
@@ -103,7 +104,7 @@ def true_axes(cells, time, labels):
 
 
 def render(rng, cells, time, labels, light):
-    """What the microscope shows of one frame: uint8 (H, W). ``light``: its uneven illumination, (H, W)."""
+    """Return what the microscope shows of one frame: uint8 (H, W). ``light``: its uneven illumination, (H, W)."""
     thickness = np.zeros(labels.shape, np.float32)
     for number, cell in enumerate(cells, start=1):
         window, place, distance = cell.coordinates(time, labels.shape)
@@ -118,7 +119,7 @@ def render(rng, cells, time, labels, light):
 
 
 def _random_cell(rng, shape, neighbour):
-    """A cell anywhere, or one beside ``neighbour`` that moves along with it."""
+    """Return a cell anywhere, or one beside ``neighbour`` that moves with it."""
     centre, drift = rng.uniform(0, shape), rng.normal(0, 0.4, 2)
     diameter, stretch = rng.uniform(*DIAMETERS), rng.uniform(1.1, 1.8)
     major, minor = diameter * np.sqrt(stretch), diameter / np.sqrt(stretch)

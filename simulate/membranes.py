@@ -11,27 +11,27 @@ from simulate.scene import make_once, smooth_noise
 from system.progress import progress
 
 TEST_SLICES = 5
-SMALLEST = 16  # px; smaller remains of a cell count as membrane
+SMALLEST = 16  # px; smaller parts of a cell count as membrane
 
 
 @dataclass(frozen=True)
 class Neurite:
-    """A cell that runs through the slices; lengths in px, except those across the slices."""
+    """A cell that runs through the slices. Lengths are in px within a slice, and in slices across them."""
 
     centre: np.ndarray  # (row, column) in slice ``depth``
     drift: np.ndarray  # px per slice
     radius: float
     axes: np.ndarray  # (2, 2): from px along rows and columns to radii along the long and the short axis
     depth: float  # the slice in which it is thickest
-    height: float  # slices from there to where its neighbours have taken its place
+    height: float  # slices from there to the slice in which the neighbours have replaced it
     mitochondrion: bool
 
     def position(self, z):
-        """The centre in slice ``z``: (row, column)."""
+        """Return the centre in slice ``z``: (row, column)."""
         return (self.centre + self.drift * (z - self.depth)).astype(np.float32)
 
     def radii(self, z, y, x):
-        """How many radii points (y, x) of slice ``z`` lie from the centre: 1 on an ellipse."""
+        """Return the distance of points (y, x) of slice ``z`` from the centre in radii: 1 on the ellipse."""
         y0, x0 = self.position(z)
         return np.sqrt(sum((down * (y - y0) + along * (x - x0)) ** 2 for down, along in self.axes))
 
@@ -39,16 +39,16 @@ class Neurite:
 def membranes(folder, slices=20, side=256, seed=0):
     """Write two simulated stacks of neurites, one with labels and one without.
 
-    Makes ``train-volume.tif`` (uint8, ``slices`` pages of ``side`` x ``side`` px), ``train-labels.tif`` (uint8, 255 in
+    Write ``train-volume.tif`` (uint8, ``slices`` pages of ``side`` x ``side`` px), ``train-labels.tif`` (uint8, 255 in
     cells, 0 on membranes) and ``test-volume.tif`` (5 pages of another piece of tissue) under ``folder``. Membranes
     enclose every cell: pixels of 255 that are connected by their sides are one cell. Neighbouring slices are alike.
-    Returns ``folder``; ``simulate.make_once`` says what becomes of one that exists.
+    Return ``folder``; ``simulate.scene.make_once`` says what happens if it exists.
     """
     return make_once(Path(folder), {"slices": slices, "side": side, "seed": seed}, _write_membranes)
 
 
 def scatter_neurites(rng, slices, side, margin=30):
-    """Neurites, few large and many small ones, that fill a stack and ``margin`` px around it: a list of Neurite."""
+    """Return few large and many small neurites that fill a stack and ``margin`` px around it: a list of Neurite."""
     neurites = []
     for _ in range(side * side // 60):
         radius, stretch = float(np.clip(rng.lognormal(3.0, 0.65), 9, 60)), rng.uniform(1, 2.5)
@@ -65,7 +65,7 @@ def scatter_neurites(rng, slices, side, margin=30):
 
 
 def divide(neurites, z, warp):
-    """The number of the neurite that every pixel of slice ``z`` belongs to: int (H, W). ``warp``: px, (2, H, W)."""
+    """Return the number of the neurite at each pixel of slice ``z``: int (H, W). ``warp``: displacement in px, (2, H, W)."""
     y, x = np.indices(warp.shape[1:], dtype=np.float32) + warp
     nearest, owner = np.full(warp.shape[1:], np.inf, np.float32), np.zeros(warp.shape[1:], int)
     for number, neurite in enumerate(neurites):
@@ -77,7 +77,7 @@ def divide(neurites, z, warp):
 
 
 def from_membrane(owner):
-    """Distance of every pixel from where two neurites meet, 0 in the last pixel of one of them: px, (H, W)."""
+    """Return the distance of each pixel from the line where two neurites meet, 0 in the last pixel of one: px, (H, W)."""
     last = np.zeros(owner.shape, bool)
     last[:, :-1] |= owner[:, 1:] != owner[:, :-1]
     last[:-1] |= owner[1:] != owner[:-1]
@@ -85,13 +85,13 @@ def from_membrane(owner):
 
 
 def draw_cells(away, half):
-    """Cells, more than ``half`` px (one number or (H, W)) ``away`` from where neurites meet: bool (H, W)."""
+    """Return the cells, which are more than ``half`` px (one number or (H, W)) ``away`` from the membranes: bool (H, W)."""
     pieces, _ = ndimage.label(away > half)
     return (pieces > 0) & (np.bincount(pieces.ravel())[pieces] >= SMALLEST)
 
 
 def draw_stack(rng, slices, side):
-    """Slices of neurites, uint8 (D, H, W), and their cells, bool of the same shape."""
+    """Return slices of neurites, uint8 (D, H, W), and their cells, bool of the same shape."""
     shape, neurites = (slices, side, side), scatter_neurites(rng, slices, side)
     warp = 4 * np.stack([smooth_noise(rng, shape, (4, 10, 10)) for _ in "yx"], axis=1)
     half, texture = np.clip(1.6 + 0.5 * smooth_noise(rng, shape, (2, 12, 12)), 1, 2.4), cytoplasm(rng, shape)
@@ -106,7 +106,7 @@ def draw_stack(rng, slices, side):
 
 
 def cytoplasm(rng, shape):
-    """Grey levels that texture and vesicles, rings some 6 px wide, add to cells: float32 (D, H, W)."""
+    """Return what texture and vesicles (rings about 6 px wide) add to the gray levels of cells: float32 (D, H, W)."""
     where = 0.004 * np.clip(smooth_noise(rng, shape, (2, 15, 15)) + 0.8, 0, 2.5)
     points = (rng.random(shape) < where).astype(np.float32)
     lumen, coat = (ndimage.gaussian_filter(points, (0.4, sigma, sigma)) for sigma in (1.2, 2.0))
@@ -114,7 +114,7 @@ def cytoplasm(rng, shape):
 
 
 def mitochondria(neurites, z, warp, owner):
-    """Grey levels that mitochondria, dark with darker rims, add to slice ``z``: float32 (H, W)."""
+    """Return what mitochondria, dark with darker rims, add to the gray levels of slice ``z``: float32 (H, W)."""
     y, x = np.indices(owner.shape, dtype=np.float32) + warp
     added = np.zeros(owner.shape, np.float32)
     for number, neurite in enumerate(neurites):
@@ -126,10 +126,10 @@ def mitochondria(neurites, z, warp, owner):
 
 
 def render(rng, seen, inner, away):
-    """What the microscope shows of one slice: uint8 (H, W).
+    """Return what the microscope shows of one slice: uint8 (H, W).
 
-    ``seen``: how much of the section is membrane, 0 to 1. ``inner``: what cells hold, in grey levels. ``away``: px from
-    where neurites meet. All (H, W).
+    ``seen``: share of the section's thickness that is membrane, 0 to 1. ``inner``: gray levels of the inside of cells.
+    ``away``: distance in px from where neurites meet. All (H, W).
     """
     dense = np.maximum(smooth_noise(rng, seen.shape, 10) - 1.3, 0) * np.exp(-((away / 6) ** 2))  # as at synapses
     image = rng.normal(160, 6) + inner * np.clip(away / 3 - 1, 0, 1) - 105 * seen - 40 * dense

@@ -26,15 +26,18 @@ STAINS = {
 def particles(folder, scenes=32, seed=0):
     """Write simulated cells in the layout of BBBC005, each scene in two stains, in focus and at one level of blur.
 
-    Makes ``BBBC005_v1_images/SIMCEPImages_A01_C1_F1_s01_w1.TIF`` (uint8) and the same names, 0/255, under
-    ``BBBC005_v1_ground_truth``; also for blurred images, and as numbers of the cells under ``BBBC005_v1_objects``, which
-    the published set does not hold. Returns ``folder``; ``simulate.make_once`` says what becomes of one that exists.
+    Write images, ``BBBC005_v1_images/SIMCEPImages_A01_C1_F1_s01_w1.TIF`` (uint8), and masks with the same names, 0/255, under
+    ``BBBC005_v1_ground_truth``. The published set has neither masks of blurred images nor ``BBBC005_v1_objects``, the numbers
+    of the cells. Return ``folder``; ``simulate.scene.make_once`` says what happens if it exists.
     """
     return make_once(Path(folder), {"scenes": scenes, "seed": seed}, _write_particles)
 
 
 def scatter_cells(rng, count, shape):
-    """Centres (count, 2) of cells whose nuclei do not overlap; a quarter of them beside another one."""
+    """Return the centres (count, 2) of cells whose nuclei do not overlap; a quarter of them lie beside another one.
+
+    Raises ValueError for more cells than fit.
+    """
     spacing = 2 * np.sqrt(STAINS[1]["area"] / np.pi)
     if count * spacing**2 > 0.5 * shape[0] * shape[1]:
         raise ValueError(f"{count} cells do not fit into {shape[0]}x{shape[1]} px without overlap.")
@@ -52,9 +55,9 @@ def scatter_cells(rng, count, shape):
 
 
 def draw_stain(rng, centres, stain, shape):
-    """One stain of a scene in focus: what the camera shows, float32 (H, W) in [0, 1], and the cells' numbers, uint8.
+    """Return one stain of a scene in focus: the image, float32 (H, W) in [0, 1], and the numbers of the cells, uint8.
 
-    Later cells lie on earlier ones; the specimen is not flat, so that some regions are sharper than others.
+    Later cells cover earlier ones. The specimen is not flat: some regions are sharper than others.
     """
     look = STAINS[stain]
     labels, levels = np.zeros(shape, np.uint8), np.zeros(len(centres) + 1, np.float32)
@@ -72,14 +75,14 @@ def draw_stain(rng, centres, stain, shape):
 
 
 def defocus(image, focus):
-    """An image in [0, 1] as seen at focus level ``focus``, blurred after the camera as in BBBC005; uint8."""
+    """Return an image in [0, 1] at focus level ``focus``: uint8, blurred after the camera noise was added, as in BBBC005."""
     if focus > 1:
         image = ndimage.gaussian_filter(image, 0.25 * focus, radius=focus // 2)
     return (255 * image).round().astype(np.uint8)
 
 
 def _ragged_outline(rng, centre, area, look, shape):
-    """Pixels (rows, columns) inside a polygon whose corners lie at random distances, of the given area in px."""
+    """Return the pixels (rows, columns) inside a polygon with the given area in px; its corners have random distances."""
     angles = np.linspace(0, 2 * np.pi, look["corners"], endpoint=False) + rng.uniform(0, 2 * np.pi)
     radii = 1 + look["ragged"] * rng.uniform(-1, 1, look["corners"])
     enclosed = 0.5 * np.sin(2 * np.pi / look["corners"]) * (radii * np.roll(radii, 1)).sum()

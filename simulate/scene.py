@@ -1,7 +1,7 @@
-"""Simulated microscopy with exact truth, written in the layout in which the real images are published.
+"""Folders of simulated images with exact labels, in the layout of the published images; noise and illumination.
 
-Simulated images let everything run on an empty machine and give tests a truth. They are no substitute for real ones,
-and every score from them says so.
+With simulated images everything runs without a download, and tests know the truth. They do not replace real images; each
+score of simulated images says that it is one.
 """
 
 import os
@@ -18,11 +18,11 @@ VERSION = 2  # raise it when the images change
 
 
 def make_once(folder, arguments, write):
-    """Run ``write(folder, **arguments)`` in a temporary folder and rename it, unless the same was made before.
+    """Run ``write(folder, **arguments)`` in a temporary folder, rename this folder when it is complete, and return it.
 
-    Returns ``folder``. One made earlier with the same arguments is left as it is, one with others is made anew, and one
-    that no simulation made is refused with ValueError. It appears only when it is complete; of several processes that
-    make the same at once, as ``--nodes`` does, all return that of the first.
+    If an earlier simulation with the same arguments wrote the folder, keep it; with other arguments, write it again. Raises
+    ValueError for a folder with other files. If several processes do this at the same time (``--nodes``), all return the
+    folder of the first one.
     """
     note, made = "simulated.json", {"version": VERSION, **arguments}
 
@@ -43,7 +43,7 @@ def make_once(folder, arguments, write):
             shutil.rmtree(folder, ignore_errors=True)
         try:
             os.replace(temporary, folder)
-        except OSError:  # there is one by now
+        except OSError:  # another process was faster
             if not is_there():
                 raise
     finally:
@@ -52,13 +52,13 @@ def make_once(folder, arguments, write):
 
 
 def smooth_noise(rng, shape, sigma):
-    """Noise smoothed by ``sigma`` px (one number, or one per axis): float32 of ``shape``, standard deviation 1."""
+    """Return noise smoothed by ``sigma`` px (one number, or one per axis): float32 of ``shape``, standard deviation 1."""
     noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), sigma)
     return noise / max(float(noise.std()), 1e-6)
 
 
 def illumination(rng, shape):
-    """A smooth slope and a bright spot: float32 (H, W), roughly -0.5 to 0.5."""
+    """Return a smooth slope with a bright spot: float32 (H, W), roughly -0.5 to 0.5."""
     y, x = np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in shape), indexing="ij")
     angle, spot = rng.uniform(0, 2 * np.pi), rng.uniform(-0.5, 0.5, 2)
     slope = 0.25 * (np.cos(angle) * y + np.sin(angle) * x)

@@ -15,7 +15,7 @@ ICE = 0.3  # absorption between cell and capillary, where that of a dense cell i
 
 @dataclass(frozen=True)
 class Specimen:
-    """How one sample differs from the others; absorptions as shares of a dense cell's."""
+    """How one sample differs from the others. Absorptions are shares of the absorption of a dense cell."""
 
     radius: float  # of the cell in its widest slice, as a share of the slice's side
     height: float  # of the cell, as a share of the stack's
@@ -23,8 +23,8 @@ class Specimen:
     nucleus: float  # how much denser the nucleus is, as a share of the cytoplasm
     texture: float  # unevenness of the cell, standard deviation
     granules: int
-    lipid: float  # what half of the granules absorb beyond their surroundings; the others are emptier
-    glass: float  # what the capillary absorbs beyond the ice
+    lipid: float  # additional absorption of half of the granules; the others absorb less than their surroundings
+    glass: float  # additional absorption of the capillary
     debris: int  # pieces of other cells in the capillary, which are background
     clouds: float  # unevenness of the ice, standard deviation
     rings: float  # strength of the rings and streaks of the reconstruction
@@ -33,17 +33,17 @@ class Specimen:
 
 
 def stacks(folder, samples=9, slices=16, side=160, seed=0):
-    """Write simulated tomograms, one cell each, cut into slices of which the first and the last hold no cell.
+    """Write simulated tomograms of one cell each, cut into slices. The first and the last slice show no cell.
 
-    Makes ``inp/1_image_0000.tiff`` (uint16, ``side`` x ``side`` px; sample, then slice) and the same names, 255 in the
-    cell and 0 elsewhere (uint8), under ``out``. Neighbouring slices are near-copies; samples differ in size, density,
-    contrast and noise. Returns ``folder``; ``simulate.make_once`` says what becomes of one that exists.
+    Write images, ``inp/1_image_0000.tiff`` (uint16, ``side`` x ``side`` px; sample, then slice), and masks with the same
+    names, 255 in the cell and 0 elsewhere (uint8), under ``out``. Neighbouring slices are near-copies; samples differ in
+    size, density, contrast and noise. Return ``folder``; ``simulate.scene.make_once`` says what happens if it exists.
     """
     return make_once(Path(folder), {"samples": samples, "slices": slices, "side": side, "seed": seed}, _write_stacks)
 
 
 def random_specimen(rng):
-    """A Specimen drawn so widely that other samples teach less about it than its own slices do about each other."""
+    """Return a random Specimen. Samples differ so much that a network learns more from slices of the same sample."""
     return Specimen(
         radius=rng.uniform(0.36, 0.43),
         height=rng.uniform(0.8, 0.97),
@@ -62,7 +62,7 @@ def random_specimen(rng):
 
 
 def draw_body(rng, shape, centre, radii):
-    """A flat-topped ellipsoid with a waving surface, within ``radii`` of ``centre`` (both slices, px, px): bool (D, H, W)."""
+    """Return a flat-topped ellipsoid with a waving surface: bool (D, H, W). ``centre``, ``radii``: in slices, px, px."""
     z, y, x = ((axis - c) / r for axis, c, r in zip(np.indices(shape, sparse=True), centre, radii, strict=True))
     distance = np.sqrt(z**4 + y**2 + x**2)
     border = np.ones(shape)
@@ -74,7 +74,7 @@ def draw_body(rng, shape, centre, radii):
 
 
 def draw_sample(rng, specimen, shape):
-    """Absorption of one cell in its capillary, float32 (D, H, W), and the cell, bool of the same shape."""
+    """Return the absorption of one cell in its capillary, float32 (D, H, W), and the cell, bool of the same shape."""
     middle, side = (np.array(shape) - 1) / 2, shape[1]
     radii = np.array([specimen.height * middle[0], *specimen.radius * side * rng.uniform(0.9, 1.05, 2)])
     cell = draw_body(rng, shape, middle + np.array([0, side, side]) * rng.uniform(-0.03, 0.03, 3), radii)
@@ -92,7 +92,7 @@ def draw_sample(rng, specimen, shape):
 
 
 def scan(rng, absorption, specimen):
-    """What the reconstruction shows of an absorption: uint16 (D, H, W), with its rings, streaks and noise."""
+    """Return what the reconstruction shows of an absorption, with rings, streaks and noise: uint16 (D, H, W)."""
     slices, side = absorption.shape[:2]
     radius, angle = _polar(side)
     rings = smooth_noise(rng, (slices, side), (2.0, 0.8))[:, radius.astype(int)]
@@ -103,13 +103,13 @@ def scan(rng, absorption, specimen):
 
 
 def _polar(side):
-    """Every pixel's distance from the middle of a slice in px, and its direction in degrees, 0 to 360."""
+    """Return the distance of each pixel from the middle of a slice in px, and its direction in degrees, 0 to 360."""
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     return np.hypot(y, x), np.degrees(np.arctan2(y, x)) + 180
 
 
 def _granules(rng, shape, specimen):
-    """What droplets and vacuoles add to the absorption, (D, H, W); most of them lie in the cell."""
+    """Return what droplets and vacuoles add to the absorption, (D, H, W). Most of them lie in the cell."""
     added = np.zeros(shape)
     z, y, x = np.indices(shape, sparse=True)
     for _ in range(specimen.granules):

@@ -13,9 +13,8 @@ from recipe import RECIPES
 
 ROOT = Path(__file__).parents[1]
 MOST_MODULES = 28  # at the top level
-NO_PROGRAM = {"setup.py", "conftest.py"}
-SCRIPT_FOLDERS = {"notebooks", "tests", "benchmarks", "results", "weights", "datasets"}  # may import everything
-MAY_IMPORT_SCRIPTS = SCRIPT_FOLDERS - {"datasets"}
+SCRIPT_FOLDERS = {"notebooks", "tests", "benchmarks", "results", "weights", "datasets", "installation"}
+MAY_IMPORT_SCRIPTS = SCRIPT_FOLDERS - {"datasets", "installation"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "core", "misc"}
 HIDDEN_FOLDERS = {"build", "dist", "runs"}
 
@@ -23,7 +22,7 @@ HIDDEN_FOLDERS = {"build", "dist", "runs"}
 def python_files(root):
     """The Python files of the program and of its scripts, relative to the root: top level and one level of folders below."""
     found = [*root.glob("*.py"), *(path for folder in folders(root) for path in folder.rglob("*.py"))]
-    return sorted(path.relative_to(root) for path in found if path.name not in NO_PROGRAM)
+    return sorted(path.relative_to(root) for path in found if path.name != "conftest.py")
 
 
 def folders(root):

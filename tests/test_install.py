@@ -18,9 +18,9 @@ from drawn import nuclei
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-SPEC = importlib.util.spec_from_file_location("setup_script", ROOT / "setup.py")
-setup = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(setup)
+SPEC = importlib.util.spec_from_file_location("package", ROOT / "installation/package.py")
+package = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(package)
 
 OWN = {"data", "files", "scores"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -54,7 +54,7 @@ NOT_OURS = "raise SystemExit('the file of the user was imported')\n"
 )  # fmt: skip
 def test_imports_are_rewritten_where_they_stand(before, after):
     after = after or re.sub(r"from +(?=scores|data)", lambda found: found[0] + "microscopy_unet.", before)
-    assert setup.rewrite(before, OWN, "a.py") == after
+    assert package.rewrite(before, OWN, "a.py") == after
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_imports_are_rewritten_where_they_stand(before, after):
 )
 def test_an_import_that_cannot_be_rewritten_is_named(text):
     with pytest.raises(ValueError, match=r"a/b\.py, line 2: cannot rewrite"):
-        setup.rewrite(f"import os\n{text}\n", OWN, "a/b.py")
+        package.rewrite(f"import os\n{text}\n", OWN, "a/b.py")
 
 
 def test_rewritten_modules_find_each_other(tmp_path, monkeypatch):
@@ -76,7 +76,7 @@ def test_rewritten_modules_find_each_other(tmp_path, monkeypatch):
     for name, text in files.items():
         path = tmp_path / "microscopy_unet" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(setup.rewrite(text, OWN, name))
+        path.write_text(package.rewrite(text, OWN, name))
         (tmp_path / name.partition("/")[0].removesuffix(".py")).with_suffix(".py").write_text(NOT_OURS)
     monkeypatch.syspath_prepend(tmp_path)
     assert importlib.import_module("microscopy_unet.data").value == 18
@@ -85,14 +85,15 @@ def test_rewritten_modules_find_each_other(tmp_path, monkeypatch):
 
 
 def test_every_module_of_the_program_can_be_rewritten():
-    files = setup.program_files(ROOT)
-    own = setup.own_names(files)
-    assert {"data", "segmentation", "train_and_predict", "readers", "system"} <= own and not own & {"setup", "tests", "weights"}
+    files = package.program_files(ROOT)
+    own = package.own_names(files)
+    assert {"data", "segmentation", "train_and_predict", "readers", "system"} <= own
+    assert not own & {"installation", "tests", "weights"}
     assert {Path("weights/nuclei.keras"), Path("weights/nuclei.json"), Path("scores/matching.py")} <= set(files)
     for path in files:
         if path.suffix == ".py":
             text = (ROOT / path).read_text(encoding="utf-8")
-            changed = setup.rewrite(text, own, str(path))
+            changed = package.rewrite(text, own, str(path))
             assert changed.count("\n") == text.count("\n")
             assert not {name for name in imported(changed) if name.partition(".")[0] in own}, path
 
@@ -134,7 +135,8 @@ def test_the_ranges_are_those_of_the_code():
 def source(tmp_path_factory):
     """A copy of what the package is built from, because building leaves files there."""
     target = tmp_path_factory.mktemp("source")
-    for path in [*setup.program_files(ROOT), *map(Path, ("setup.py", "pyproject.toml", "README.md", "LICENSE"))]:
+    others = ("installation/package.py", "pyproject.toml", "README.md", "LICENSE")
+    for path in [*package.program_files(ROOT), *map(Path, others)]:
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / path, target / path)
     return target
@@ -184,7 +186,8 @@ def test_the_wheel_holds_one_package(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"microscopy_unet"}
-    assert not [name for name in names if "old_module" in name or "__pycache__" in name or "/tests/" in name]
+    unwanted = ("old_module", "__pycache__", "/tests/", "installation/")
+    assert not [name for name in names if any(part in name for part in unwanted)]
     assert {"microscopy_unet/weights/nuclei.keras", "microscopy_unet/readers/images.py"} <= set(names)
 
 
@@ -230,8 +233,8 @@ def test_an_editable_installation_is_refused(source, tmp_path):
 
 @pytest.mark.slow
 def test_a_source_archive_gives_the_same_wheel(source, wheel, tmp_path):
-    command = [sys.executable, "setup.py", "-q", "sdist", "-d", str(tmp_path)]
-    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    program = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", program, tmp_path], cwd=source, check=True, capture_output=True)
     done = pip("wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, next(tmp_path.glob("*.tar.gz")))
     assert done.returncode == 0, done.stdout + done.stderr
     again = next(tmp_path.glob("*.whl"))

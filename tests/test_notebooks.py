@@ -1,4 +1,4 @@
-"""What the notebooks hold, code and outputs; that they run is tested by nbmake, which pyproject.toml asks for."""
+"""Code and outputs of the notebooks. nbmake (see pyproject.toml) tests that they run."""
 
 import ast
 import re
@@ -22,7 +22,7 @@ def code_cells(path):
 
 
 def texts(cell):
-    """What a cell printed or returned, without pictures."""
+    """Yield what a cell printed or returned, without pictures."""
     for output in cell.outputs:
         yield output.get("text", "")
         yield from (value for kind, value in output.get("data", {}).items() if not kind.startswith("image/"))
@@ -46,6 +46,21 @@ def test_outputs_are_those_of_one_clean_run(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_progress_bar_is_left(path):
+    outputs = [output for cell in code_cells(path) for output in cell.outputs]
+    assert not [output for output in outputs if output.get("data") == {}]
+    assert not [kind for output in outputs for kind in output.get("data", {}) if "widget" in kind]
+    assert not [text for cell in code_cells(path) for text in texts(cell) if "%|" in text]
+
+
+def test_a_cell_that_ends_with_a_segmentation_shows_it():
+    cells = code_cells(FOLDER / "your_own_images.ipynb")
+    shown = next(cell.outputs[-1].data for cell in cells if cell.source.endswith("\nfound"))
+    assert shown["text/plain"].count("\n") == 1 and shown["text/plain"].startswith("objects: ")
+    assert shown["text/html"].startswith("<img") and len(shown["text/html"]) < 200_000
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_tell_and_modules_compute(path):
     for cell in code_cells(path):
         for node in ast.walk(ast.parse(cell.source)):
@@ -55,7 +70,7 @@ def test_notebooks_tell_and_modules_compute(path):
 
 
 def test_no_code_is_copied_between_notebooks():
-    """Runs of five equal lines; the lines that find the modules are the same in all."""
+    """No five equal lines in two notebooks; the first cells, which find the modules, are alike."""
     seen = {}
     for path in NOTEBOOKS:
         for cell in code_cells(path)[1:]:
@@ -75,6 +90,19 @@ def test_a_notebook_without_a_tagged_picture_is_named(tmp_path):
     nbformat.write(nbformat.v4.new_notebook(), tmp_path / "empty.ipynb")
     with pytest.raises(ValueError, match=r"empty\.ipynb: no picture in a cell with the tag gallery"):
         gallery.picture(tmp_path / "empty.ipynb")
+
+
+def test_what_finished_bars_leave_is_removed(tmp_path):
+    outputs = [
+        nbformat.v4.new_output("display_data", {}),
+        nbformat.v4.new_output("stream", text="a line"),
+        nbformat.v4.new_output("display_data", {"text/plain": ""}),
+        nbformat.v4.new_output("error", ename="E", evalue="e"),
+    ]
+    cells = [nbformat.v4.new_markdown_cell("text"), nbformat.v4.new_code_cell("1", outputs=outputs)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
+    gallery.remove_empty_outputs(tmp_path / "a.ipynb")
+    assert nbformat.read(tmp_path / "a.ipynb", 4).cells[1].outputs == outputs[1:]
 
 
 def test_notebooks_run_from_the_root_too(monkeypatch):

@@ -171,7 +171,7 @@ def test_a_resumed_command_with_other_images_adds_to_the_tables(folder, network,
     table = pd.read_csv(output / "measurements.csv")
     assert table["name"].tolist() == ["gray", "gray", "gray_png"]
     assert pd.read_csv(output / "images.csv")["file"].tolist() == [str(folder / "gray.png"), str(other / "gray.png")]
-    iio.imwrite(folder / "gray.png", np.zeros((30, 30), np.uint8))  # a changed image is segmented anew
+    iio.imwrite(folder / "gray.png", np.zeros((30, 30), np.uint8))  # a changed image is segmented again
     assert run(folder / "gray.png", "-o", output, "--model", network, "--resume") == 0
     assert pd.read_csv(output / "measurements.csv")["name"].tolist() == ["gray_png"]
     card = network.with_suffix(".json")

@@ -55,9 +55,9 @@ def test_values_that_cannot_be(capsys, option, value, message):
     assert error_of(capsys, option, value).startswith(f"argument {option}: {message}")
 
 
-@pytest.mark.parametrize(("options", "message"), [(["--tta"], "argument --tta: expected one argument"), (["--views", "2"], "")])
+@pytest.mark.parametrize(("options", "message"), [(["--tta"], "argument --tta: expected one argument"), (["--fold", "2"], "")])
 def test_options_without_a_value_and_unknown_ones(capsys, options, message):
-    assert error_of(capsys, *options) == (message or "unrecognized arguments: --views 2")
+    assert error_of(capsys, *options) == (message or "unrecognized arguments: --fold 2")
 
 
 @pytest.mark.parametrize("address", ["tcp://10.0.0.1:8786", "tls://node-3:8786", "node-3:8786", "3", "local", "[::1]:8786"])
@@ -83,4 +83,4 @@ def test_the_help_has_groups_and_shows_every_default(capsys):
     assert places == sorted(places) and text.count("(default: ") == 11
     for shown in ("(default: predictions)", "(default: nuclei)", "(default: auto)", "(default: 2)", "(default: keras)"):
         assert shown in text
-    assert "views" not in text and "test-time augmentation: " in text
+    assert "test-time augmentation: " in text

@@ -68,7 +68,7 @@ def test_three_classes_from_masks_to_scores_and_new_images(recipe, options, simu
     for path in [*folder.glob("out/*"), *folder.glob("*_GT/SEG/*")]:
         mask = tifffile.imread(path) > 0
         tifffile.imwrite(path, (mask * (1 + (np.arange(mask.shape[1]) > mask.shape[1] // 2))).astype(np.uint8))
-    output = run(recipe, folder, tmp_path / "run", "--classes", 3, *options)
+    output = run(recipe, folder, tmp_path / "run", "--classes", 3, "--batch-size", 1, *options)
     scores = read_json(output / "scores.json")
     assert [row["class"] for row in scores["classes"]] == [1, 2]
     table = pd.read_csv(output / "scores.csv")

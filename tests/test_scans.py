@@ -97,11 +97,11 @@ def test_what_a_killed_command_had_found_is_not_looked_for_again(client, job, tm
     written(job.source, image)
     segmented(client, job, tmp_path / "labels.zarr")
     job.piece(1).unlink()
-    looked_at = []
+    calls = []
     number_objects = segmentation.number_objects
-    monkeypatch.setattr(segmentation, "number_objects", lambda *given: looked_at.append(1) or number_objects(*given))
+    monkeypatch.setattr(segmentation, "number_objects", lambda *given: calls.append(1) or number_objects(*given))
     segmented(client, job, tmp_path / "again.zarr")
-    assert len(looked_at) == 1
+    assert len(calls) == 1
     first, again = (scans.open_scan(tmp_path / name)[0].compute() for name in ("labels.zarr", "again.zarr"))
     np.testing.assert_array_equal(first, again)
 
@@ -289,7 +289,7 @@ def test_a_scan_needs_dask(network, tmp_path, capsys):
     assert "slide.zarr: OME-Zarr is segmented block by block; add --dask." in capsys.readouterr().err
 
 
-def test_a_scan_that_changed_is_begun_anew(tmp_path):
+def test_blocks_of_a_scan_that_changed_are_deleted(tmp_path):
     scan = written(tmp_path / "slide.zarr", nuclei()[0])
     pieces = outputs.pieces_of(tmp_path, "slide", outputs.state(scan))
     (pieces / "000000.npy").touch()

@@ -2,18 +2,18 @@
 
 The modules of this repository are flat: ``from data import Sample``. Installed like that, their names would hide a user's own
 ``data.py``. Therefore ``pip install .`` puts them into one package and writes ``from microscopy_unet.data import Sample``.
+pyproject.toml names the classes ``Build`` and ``NoEditable``, which setuptools then uses instead of its own.
 """
 
 import ast
 import shutil
 from pathlib import Path
 
-from setuptools import setup
 from setuptools.command.build_py import build_py
 from setuptools.command.editable_wheel import editable_wheel
 from setuptools.errors import SetupError
 
-ROOT = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "microscopy_unet"
 WEIGHTS = ("*.keras", "*.json")  # of the folder weights: the shipped networks, their model cards and splits
 NO_EDITABLE = (
@@ -39,7 +39,7 @@ def __getattr__(name):
 
 def program_files(root: Path) -> list[Path]:
     """Return the files to install, relative to ``root``: flat modules, folders with an ``__init__.py``, and the weights."""
-    files = [path for path in root.glob("*.py") if path.name != "setup.py"]
+    files = [*root.glob("*.py")]
     for init in root.glob("*/__init__.py"):
         files += [path for path in init.parent.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     files += [path for pattern in WEIGHTS for path in (root / "weights").glob(pattern)]
@@ -116,7 +116,8 @@ class Build(build_py):
         (target / "__init__.py").write_text(INIT, encoding="utf-8")
 
     def get_source_files(self):
-        return [str(path) for path in program_files(ROOT)]
+        """Return what a source archive must hold: the program, and this file, which builds it."""
+        return [str(path) for path in [Path(__file__).resolve().relative_to(ROOT), *program_files(ROOT)]]
 
     def get_outputs(self, include_bytecode=True):
         return [str(Path(self.build_lib) / PACKAGE / path) for path in [Path("__init__.py"), *program_files(ROOT)]]
@@ -127,7 +128,3 @@ class NoEditable(editable_wheel):
 
     def run(self):
         raise SetupError(NO_EDITABLE)
-
-
-if __name__ == "__main__":
-    setup(packages=[PACKAGE], cmdclass={"build_py": Build, "editable_wheel": NoEditable})
