@@ -13,13 +13,12 @@ import signal
 import threading
 from functools import partial
 
-import cv2
 import numpy as np
 
 import augment
 import tiles
 from data import class_of_objects, normalise
-from maps import class_target, distance_target
+from maps import class_target, distance_target, distance_to_outside
 from system.arrays import SharedList
 from system.loading import grain
 
@@ -195,7 +194,7 @@ def border_weights(mask, w0=10.0, sigma=5.0):
     if len(numbers) > 1:
         nearest = np.full((2, *mask.shape), np.inf, np.float32)
         for number in numbers:
-            distance = cv2.distanceTransform((mask != number).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+            distance = distance_to_outside(mask != number)
             nearest[1] = np.minimum(nearest[1], np.maximum(nearest[0], distance))
             nearest[0] = np.minimum(nearest[0], distance)
         gap = np.exp(-np.square(nearest.sum(axis=0)) / (2 * sigma**2))

@@ -108,7 +108,7 @@ class Config:
             raise ValueError("--seed, --workers and --border must be 0 or more.")
         if self.border and self.distance:
             raise ValueError(
-                "--border and --distance are two ways to separate touching objects; turn one off by --border 0 or --no-distance."
+                "--border and --distance are two ways to separate touching objects; turn one off: --border 0 or --no-distance."
             )
         if not 2 <= self.classes <= 255:
             raise ValueError(f"--classes is {self.classes}; background counts as one, so it must be from 2 to 255.")

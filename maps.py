@@ -121,13 +121,20 @@ def distance_target(mask: NDArray) -> NDArray[np.float32]:
     largest distance; 0 on the background. In a tile, only what the tile shows of an object counts.
     """
     touching = (mask > 0) & edge(mask, 1)
-    inner = cv2.distanceTransform(((mask > 0) & ~touching).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    inner = distance_to_outside((mask > 0) & ~touching)
     distance = np.where(mask > 0, inner + 1, 0)
     if mask.max(initial=0) > mask.size:  # numbers far apart: a table of all of them may not fit into memory
         mask = np.unique(mask, return_inverse=True)[1].reshape(mask.shape)
     largest = np.ones(int(mask.max(initial=0)) + 1, np.float32)
     np.maximum.at(largest, mask, distance)
     return (distance / largest[mask]).astype(np.float32)
+
+
+def distance_to_outside(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the distance of each pixel to the nearest one that is not ``inside``, in px: float32 (H, W), 0 outside."""
+    distance = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # OpenCV's last digit depends on where the array lies in memory. The squares are whole numbers.
+    return np.sqrt(np.square(distance, dtype=np.float64).round()).astype(np.float32)
 
 
 def edge(mask: NDArray, width: int) -> NDArray[np.bool_]:

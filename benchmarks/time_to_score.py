@@ -102,6 +102,7 @@ def draw(table, final, title):
     for goal in GOALS:
         axis.axhline(goal, color="0.5", linestyle=":")
         axis.text(0, goal, f"{goal:g}", color="0.4", va="top")
+    axis.set_xlim(left=0)
     axis.set(xlabel=f"Minutes of training, {os.cpu_count()} CPU cores", ylabel="Mean Dice per image")
     axis.grid(alpha=0.3)
     axis.legend(frameon=False, loc="center right")

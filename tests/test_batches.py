@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import batches
+from maps import distance_to_outside
 
 ROOT = str(Path(batches.__file__).parent)
 
@@ -34,8 +36,9 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_same_batches_whatever_the_number_of_workers(discs, small, workers):
-    config = small.replace(steps=6, epochs=1)
+@pytest.mark.parametrize("options", [{}, {"distance": True}, {"border_weights": True, "loss": "cross_entropy"}], ids=str)
+def test_the_same_batches_whatever_the_number_of_workers(discs, small, workers, options):
+    config = small.replace(steps=6, epochs=1, **options)
     assert_same(take(discs(5), config, 6), take(discs(5), config.replace(workers=workers), 6))
 
 
@@ -208,6 +211,16 @@ def test_the_validation_set_is_never_augmented(discs, small):
     sample = discs(1)[0]
     image = batches.ValidationBatches([sample], small)[0][0][0]
     np.testing.assert_array_equal(image, batches.normalise(sample.image, sample.limits))
+
+
+def test_distances_do_not_depend_on_where_an_array_lies_in_memory():
+    inside = np.kron(np.random.default_rng(0).integers(0, 5, (4, 4)), np.ones((16, 16), int)) > 0
+    expected = ndimage.distance_transform_edt(inside).astype(np.float32)
+    for more in range(20):
+        shifted = np.empty((64, 64 + more), bool)[:, :64]
+        shifted[:] = inside
+        np.testing.assert_array_equal(distance_to_outside(shifted), expected)
+    assert np.isfinite(distance_to_outside(np.ones((3, 3), bool))).all()
 
 
 def test_every_stretch_of_the_order_holds_the_strata_in_proportion():

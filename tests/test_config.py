@@ -28,7 +28,7 @@ from config import Config
         ({"dropout": 1.0}, "--dropout 1 drops everything"),
         ({"train_images": 0}, "--train-images is 0; it must be at least 1"),
         ({"pixel_size": -0.1}, "--pixel-size is -0.1; it must be above 0"),
-        ({"distance": True, "border": 3}, "turn one off by --border 0 or --no-distance"),
+        ({"distance": True, "border": 3}, "turn one off: --border 0 or --no-distance"),
         ({"border": 3, "border_weights": True}, "it does not work with --loss dice, --border or more --classes"),
         ({"split": "random"}, "--split is 'random'; choose one of independent, shuffled"),
     ],
