@@ -1,13 +1,13 @@
-"""BBBC005: simulated fluorescent cells whose number is known, in focus and blurred.
+"""BBBC005: simulated fluorescent cells, in focus and blurred, whose true number is known.
 
 Source    Broad Bioimage Benchmark Collection, set BBBC005 v1: 19,200 images of 520x696 px; masks for the 1,200 in focus
           (Lehmussola et al. 2007, Ljosa et al. 2012)
 Command   python train_and_predict.py bbbc005
 Hardware  2 cores of an AMD EPYC with AVX512-BF16, no GPU, bfloat16
-Time      12 minutes of training; without images here, 143 s in all on simulated ones
+Time      12 minutes of training; with simulated images, 143 s in total
 Score     simulated images: mean Dice (pixel F1) 0.991 in focus, 0.977 over five focus levels; after the short training
-          0.986 and 0.966. 148 real images, counted without masks: 0.12 cells off in focus, 0.25 at F23, 1.6 at F48 (stain
-          w1); 12.0 off in stain w2, whose large cells cover each other; results/bbbc005
+          0.986 and 0.966. Counts on 148 real images, which have no masks: mean absolute error 0.12 cells in focus, 0.25 at
+          F23, 1.6 at F48 (stain w1); 12.0 in stain w2, where large cells cover each other; results/bbbc005
 """
 
 import re
@@ -19,9 +19,9 @@ import pandas as pd
 
 import splits
 from config import Config
-from data import RecipeResult, Sample, Split, evenly, to_channels
+from data import Predictions, RecipeResult, Sample, Split, evenly, to_channels
 from experiment import plots
-from objects import candidates, find_objects
+from objects import Watershed, candidates, find_objects
 from readers.images import as_image, read_image
 from readers.labels import binary_mask, object_numbers
 from readers.published import are_published
@@ -42,17 +42,17 @@ CONFIG = Config(
 )
 SIMULATED = CONFIG.replace(filters=8, epochs=7, steps=24, learning_rate=3e-3)
 IMAGES, MASKS = "BBBC005_v1_images", "BBBC005_v1_ground_truth"
-OBJECTS = "BBBC005_v1_objects"  # numbers of the cells: of simulated images only
+OBJECTS = "BBBC005_v1_objects"  # numbers of the cells; only simulated images have them
 NAME = re.compile(
     r"SIMCEPImages_(?P<well>[A-P]\d\d)_C(?P<count>\d+)_F(?P<focus>\d+)_s(?P<scene>\d+)_w(?P<stain>\d)\.tiff?", re.IGNORECASE
 )
-MOST = 1200  # images without masks that are predicted, evenly spaced ones
+MOST = 1200  # images without masks that are predicted at most, evenly spaced
 MINIMUM_AREA = 100  # px; the smallest whole cell has about 790
-KNOWN_IMAGES = 0.005  # share of the published images whose digests are known, 148 of 19,200, and less
+KNOWN_IMAGES = 0.005  # the digests of 148 of 19,200 published images are known; this is a little less
 
 
 class Name(NamedTuple):
-    """What a file's name says: well, true number of cells, focus level (blur in px), scene and stain."""
+    """The parts of a file name: well, true number of cells, focus level (blur in px), scene and stain."""
 
     well: str
     count: int
@@ -61,19 +61,19 @@ class Name(NamedTuple):
     stain: int
 
 
-def parse_name(name):
-    """Read ``SIMCEPImages_A01_C1_F1_s01_w1.TIF``; raises ValueError for a name that is built otherwise."""
+def parse_name(name: str | Path) -> Name:
+    """Read the parts of ``SIMCEPImages_A01_C1_F1_s01_w1.TIF``. Raises ValueError for other names."""
     match = NAME.fullmatch(Path(name).name)
     if not match:
         raise ValueError(
-            f"{name}: not a name of BBBC005, which are SIMCEPImages_<well>_C<count>_F<focus>_s<scene>_w<stain>.TIF."
+            f"{name}: is no file name of BBBC005; expected SIMCEPImages_<well>_C<count>_F<focus>_s<scene>_w<stain>.TIF."
         )
     well, *numbers = match.groups()
     return Name(well.upper(), *map(int, numbers))
 
 
 def find(folder: Path) -> Path | None:
-    """The data that a user has put into ``datasets/bbbc005``, or None."""
+    """Return the data that a user has put into ``datasets/bbbc005``, or None."""
     return folder if (folder / IMAGES).is_dir() else None
 
 
@@ -85,9 +85,10 @@ def simulate(folder: Path, _config: Config, **sizes) -> Path:
 def load(source: Path, _config: Config | None = None) -> list[Sample]:
     """Read the images that have a mask, as Samples with gray (H, W, 1) images and masks that number the cells.
 
-    Expects ``BBBC005_v1_images`` and ``BBBC005_v1_ground_truth`` with the same file names under ``source``. Masks number
-    the cells as ``BBBC005_v1_objects`` does if it is there, else each connected part of a mask is a cell. Blurred
-    images without a mask are left out, as published. Raises ValueError that names the file for anything else missing.
+    Expects ``BBBC005_v1_images`` and ``BBBC005_v1_ground_truth`` with the same file names in ``source``. The numbers of the
+    cells come from ``BBBC005_v1_objects`` if this folder is there; else each connected part of a mask is a cell. Blurred images
+    without a mask are left out, because the published set has such images. Raises ValueError that names the file if any other
+    image or mask is missing.
     """
     images, masks = _files(source, IMAGES), _files(source, MASKS)
     for name in sorted(set(masks) - set(images)):
@@ -100,14 +101,14 @@ def load(source: Path, _config: Config | None = None) -> list[Sample]:
 
 
 def has_labels(source: Path) -> bool:
-    """Whether there are masks to train with; without them training is on simulated images."""
+    """Return whether there are masks to train with; without them, simulated images are used for training."""
     return (Path(source) / MASKS).is_dir()
 
 
 def load_unlabelled(source: Path) -> list[Sample]:
-    """Images of a folder that holds no masks, as Samples whose masks are zeros; none where there are masks.
+    """Read the images of a folder without masks as Samples with masks of zeros; return none if there are masks.
 
-    At most ``MOST`` images are read, evenly spaced ones.
+    At most ``MOST`` images are read, evenly spaced.
     """
     if has_labels(source):
         return []
@@ -125,8 +126,14 @@ def split(samples: list[Sample], config: Config) -> Split:
     return splits.split_by_group(grouped, config.validation_share, config.test_share, config.seed)
 
 
-def measure(validation, test, unlabelled, _config, title="BBBC005 particles"):
-    """Count the cells of the test set. The parameters of the watershed are fitted on the validation set."""
+def measure(
+    validation: Predictions,
+    test: Predictions,
+    unlabelled: Predictions,
+    _config: Config,
+    title: str = "BBBC005 particles",
+) -> RecipeResult:
+    """Count the cells of the test set. The watershed parameters are fitted on the validation set."""
     watersheds = fit_counts(validation)
     tables = {"counts": count_table(test, watersheds)}
     panels = {"test set": tables["counts"]}
@@ -139,8 +146,8 @@ def measure(validation, test, unlabelled, _config, title="BBBC005 particles"):
     return RecipeResult(scores, tables, {"counts": plots.counts(panels, f"{title}: number of cells")})
 
 
-def fit_counts(validation):
-    """{stain: Watershed} with the smallest mean absolute count error on the validation predictions."""
+def fit_counts(validation: Predictions) -> dict[int, Watershed]:
+    """Return {stain: Watershed} with the smallest mean absolute count error on the validation predictions."""
     fitted = {}
     names = [parse_name(sample.name) for sample in validation.samples]
     for stain in sorted({name.stain for name in names}):
@@ -155,10 +162,10 @@ def fit_counts(validation):
     return fitted
 
 
-def count_table(predictions, watersheds):
-    """One row per image: what its name says, cells counted, ``error`` (counted - true) (DataFrame).
+def count_table(predictions: Predictions, watersheds: dict[int, Watershed]) -> pd.DataFrame:
+    """Count the cells of each image: one row with the parts of its name, ``counted`` cells and ``error`` (counted - true).
 
-    A stain that is not in the validation set gets the parameters of the first one that is.
+    A stain that the validation set does not contain gets the watershed parameters of the first stain that it contains.
     """
     rows = []
     for sample, probability, mask in zip(*predictions[:3], strict=True):
@@ -169,8 +176,8 @@ def count_table(predictions, watersheds):
     return pd.DataFrame(rows)
 
 
-def count_errors(table):
-    """Per focus level and stain: images, mean absolute and mean relative count error (DataFrame)."""
+def count_errors(table: pd.DataFrame) -> pd.DataFrame:
+    """Return for each focus level and stain: images, mean absolute and mean relative count error, mean error (bias)."""
     table = table.assign(absolute=table["error"].abs(), relative=table["error"].abs() / table["count"].clip(lower=1))
     return (
         table.groupby(["focus", "stain"])
@@ -179,10 +186,10 @@ def count_errors(table):
     )
 
 
-def worst_counts(samples, table):
-    """The most miscounted image of every focus level and stain: {"F48 w2, 60 counted of 100": Sample}.
+def worst_counts(samples: list[Sample], table: pd.DataFrame) -> dict[str, Sample]:
+    """Return the image with the largest count error of each focus level and stain: {"F48 w2, 60 counted of 100": Sample}.
 
-    ``table``: as ``count_table`` has it, also when it was read from its file.
+    ``table``: the result of ``count_table``, or its file read again.
     """
     of = {parse_name(sample.name): sample for sample in samples}
     worst = table.loc[table["error"].abs().groupby([table["focus"], table["stain"]]).idxmax()]
@@ -191,7 +198,7 @@ def worst_counts(samples, table):
 
 
 def _files(source, kind):
-    """{file name: path} of the TIFFs in one of the set's two folders; names are checked."""
+    """Return {file name: path} of the TIFF files in one of the folders of the set, after checking their names."""
     folder = Path(source) / kind
     found = {path.name: path for path in list_tiffs(folder)}
     if not found:
@@ -217,7 +224,7 @@ def _read(image_path, mask_path, objects_path):
 RECIPE = Recipe(
     name="bbbc005",
     title="BBBC005 particles",
-    licence=None,  # see the set's page
+    licence=None,  # the page of the set states none
     config=CONFIG,
     load=load,
     split=split,

@@ -1,12 +1,13 @@
-"""Low-contrast cells: few annotated images, touching cells, their diameters.
+"""Low-contrast cells: few labelled images, touching cells, their sizes and shapes.
 
 Source    Cell Tracking Challenge, DIC-C2DH-HeLa and PhC-C2DH-U373 (Maska et al. 2014, Ulman et al. 2017)
 Command   python train_and_predict.py cells --data DIC-C2DH-HeLa --image-scale 0.5
 Hardware  2 cores of an AMD EPYC, no GPU; HeLa in float32 without AVX-512, the others in bfloat16
-Time      22 minutes of training (HeLa), 14 (U373); simulated cells under 80 seconds in all
-Score     HeLa, frames 17 to 33: SEG 0.890 on 3 gold frames, 0.911 on 14 silver ones. U373, one sequence held out, trained
-          on the other: 01 SEG 0.923 on 15 gold frames, 0.948 on 100 silver ones; 02 0.841 on 15, 0.859 on 65;
-          results/cells. Simulated cells: SEG 0.943, equivalent diameters 0.6 px off in the mean, bias -0.5 px
+Time      22 minutes of training (HeLa), 14 (U373); simulated cells less than 80 seconds in total
+Score     HeLa, frames 17 to 33: SEG 0.890 on 3 gold frames, 0.911 on 14 silver ones. U373, one sequence for the test and the
+          other for training: test of 01: SEG 0.923 on 15 gold frames, 0.948 on 100 silver ones; test of 02: 0.841 on 15 and
+          0.859 on 65; results/cells. Simulated cells: SEG 0.943, mean absolute error of the equivalent diameter 0.6 px, mean
+          error -0.5 px
 """
 
 from dataclasses import replace
@@ -17,7 +18,7 @@ import pandas as pd
 import figures
 import splits
 from config import Config
-from data import RecipeResult, Sample, Split, evenly
+from data import Predictions, RecipeResult, Sample, Split, evenly
 from experiment import plots
 from objects import find_all_objects, fit_watershed
 from readers import ctc
@@ -30,14 +31,14 @@ from simulate.cells import low_contrast_cells
 from system.names import short_names
 
 BLOCKS = 5  # of neighbouring frames
-GAP = 5  # frames left out between roles
-VALIDATION_FRAMES = 10  # at most; the others are near-copies of these
+GAP = 5  # frames that are left out between roles
+VALIDATION_FRAMES = 10  # at most; further frames look nearly the same
 CONFIG = Config(recipe="cells", filters=16, dropout=0.2, augment=0.5, border=3, epochs=24, steps=25, tta=8)
 SIMULATED = CONFIG.replace(filters=8, tile=128, overlap=32, epochs=16, steps=24, learning_rate=3e-3, tta=1)
 
 
 def find(folder: Path) -> Path | None:
-    """The data set that a user has put into ``datasets/cells``, or None; ValueError when there are several."""
+    """Return the data set that a user has put into ``datasets/cells``, or None. Raises ValueError if there are several."""
     found = ctc.datasets(folder)
     if len(found) > 1:
         raise ValueError(f"{folder}: holds {', '.join(path.name for path in found)}; say which one with --data.")
@@ -45,7 +46,7 @@ def find(folder: Path) -> Path | None:
 
 
 def title_of(source: Path) -> str:
-    """What figures call one of the published sets."""
+    """Return the title of a published data set in figures."""
     return f"Low-contrast cells, {source.name}"
 
 
@@ -55,22 +56,22 @@ def simulate(folder: Path, _config: Config, **sizes) -> Path:
 
 
 def load(source: Path, config: Config = CONFIG) -> list[Sample]:
-    """Read every labelled frame, see ``ctc.load``."""
+    """Read all labelled frames, see ``ctc.load``. Raises ValueError if the folder is no data set of the challenge."""
     if not ctc.is_dataset(source):
-        raise ValueError(f"{source}: not a data set of the Cell Tracking Challenge; expected folders 01 and 01_GT in it.")
+        raise ValueError(f"{source}: is no data set of the Cell Tracking Challenge; expected folders 01 and 01_GT in it.")
     return ctc.load(source, config.classes)
 
 
 def hold_outs(samples: list[Sample]) -> list[str]:
-    """The names that ``--hold-out`` takes: the labelled sequences, or blocks of frames, from 1, if there is only one."""
+    """Return the names that ``--hold-out`` accepts: the labelled sequences, or the blocks of frames of a single sequence."""
     return sorted(set(_units(samples)))
 
 
 def split(samples: list[Sample], config: Config) -> Split:
     """Test one sequence, validate on a block of frames of another one and train on the rest, with gaps of ``GAP`` frames.
 
-    With a single sequence, one block of frames is the test and the next one is for validation. Without
-    ``config.hold_out`` the test is the last sequence or block of those with most gold labels.
+    If there is a single sequence, one block of its frames is for the test and the next block for validation. Without
+    ``config.hold_out``, the test is the sequence or block with most gold labels; of several, the last one.
     """
     samples = ctc.select_labels(samples, config.labels)
     names = hold_outs(samples)
@@ -83,11 +84,17 @@ def split(samples: list[Sample], config: Config) -> Split:
     return replace(parts, validation=evenly(parts.validation, VALIDATION_FRAMES))
 
 
-def measure(validation, test, _unlabelled, config, title="Low-contrast cells"):
+def measure(
+    validation: Predictions,
+    test: Predictions,
+    _unlabelled: Predictions,
+    config: Config,
+    title: str = "Low-contrast cells",
+) -> RecipeResult:
     """Find objects, score them, and compare their sizes and shapes with those of the true cells.
 
-    The parameters of the watershed are fitted on the validation images. The scores are those of gold labels if the test set
-    has any, else of silver ones. Sizes are compared for cells that touch no image border and are found with an IoU of at
+    The watershed parameters are fitted on the validation images. The scores are those on gold labels if the test set has any,
+    else those on silver labels. Sizes are compared for cells that do not touch the image border and are found with an IoU of at
     least 0.5.
     """
     how = fit_watershed(validation, mean_seg)
@@ -115,7 +122,7 @@ def measure(validation, test, _unlabelled, config, title="Low-contrast cells"):
 
 
 def _drawn(samples, objects, title):
-    """Three images with the outlines of true and predicted cells."""
+    """Draw three images with the outlines of true and predicted cells."""
     shown = evenly(list(zip(samples, objects, strict=True)), 3)
     return figures.outlines(
         [sample.image for sample, _ in shown],
@@ -125,8 +132,8 @@ def _drawn(samples, objects, title):
     )
 
 
-def compared(matches, true, found):
-    """The rows of two measurement tables that are the same cell, in the same order: (true, found)."""
+def compared(matches: pd.DataFrame, true: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of two measurement tables that belong to the same cells, in the same order: (true, found)."""
     pairs = matches[matches["iou"] >= 0.5][["name", "label", "predicted"]]
     whole = [table[~table["touches_border"].astype(bool)] for table in (true, found)]
     pairs = pairs.merge(whole[0], on=["name", "label"])[["name", "label", "predicted"]]
@@ -146,7 +153,10 @@ def _most_gold(samples):
 
 
 def _units(samples, held=None):
-    """Name of every sample's unit: the sequence, or blocks of frames of a single one; and of those not held out."""
+    """Return the name of the unit of each sample that gets one role: its sequence, or its block of frames.
+
+    A single sequence is divided into blocks. With ``held``, the sequences that are not held out are divided, too.
+    """
     places = [ctc.place(sample) for sample in samples]
     sequences = sorted({sequence for sequence, _ in places})
     units = []

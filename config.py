@@ -1,7 +1,8 @@
-"""The configuration of a run: every setting, its default and its help, in one frozen object that is saved with the run."""
+"""The configuration of a run: all settings with defaults and help texts, in one frozen object that is saved with the run."""
 
 import dataclasses
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from maps import OutputMaps
 
@@ -23,14 +24,14 @@ SHARES = ("augment", "dropout", "validation_share", "test_share")
 SINGLE = ("data", "output", "nodes", "pixel_size")  # settings that cannot have several values
 
 
-def option(default, group, help_text):
-    """A field of the configuration with its group and its text in ``--help``."""
+def option(default, group: str, help_text: str):
+    """Return a field of the configuration with its group and its text in ``--help``."""
     return field(default=default, metadata={"group": group, "help": help_text})
 
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that decides what a run does. Raises ValueError for values that cannot work, alone or together."""
+    """Hold all settings of a run. Raises ValueError for values that cannot work, alone or together."""
 
     recipe: str = option("dsb", "data", "the recipe: which data set, and how it is read, split and measured")
     data: str | None = option(None, "data", "folder or zip file with your images; without it the images in datasets/<recipe>, "
@@ -133,15 +134,15 @@ class Config:
 
     @property
     def maps(self) -> OutputMaps:
-        """The meaning of the network's output channels."""
+        """Return the meaning of the network's output channels."""
         return OutputMaps(self.classes, self.border > 0, self.distance)
 
     def to_json(self) -> dict:
-        """The configuration as a dictionary of plain values."""
+        """Return the configuration as a dictionary of plain values."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict, source="configuration") -> "Config":
+    def from_json(cls, values: dict, source: str | Path = "configuration") -> "Config":
         """Make a configuration from plain values. Raises ValueError for unknown names, so that no setting is lost."""
         unknown = sorted(set(values) - {item.name for item in dataclasses.fields(cls)})
         if unknown:
@@ -149,10 +150,10 @@ class Config:
         return cls(**values)
 
     def replace(self, **changes) -> "Config":
-        """A copy with some settings changed."""
+        """Return a copy with some settings changed."""
         return dataclasses.replace(self, **changes)
 
 
 def flag(name: str) -> str:
-    """The command-line form of a setting's name: "train_images" -> "--train-images"."""
+    """Return the option on the command line for a setting: "train_images" -> "--train-images"."""
     return "--" + name.replace("_", "-")

@@ -3,7 +3,7 @@
 Source    Data Science Bowl 2018, stage1_train: 664 images, 28,986 nuclei (Caicedo et al. 2019; BBBC038, CC0)
 Command   python train_and_predict.py dsb --data stage1_train.zip
 Hardware  2 cores of an AMD EPYC with AVX512-BF16, no GPU, bfloat16
-Time      102 minutes of training (some other work ran beside), 6 minutes of prediction, scores and figures
+Time      102 minutes of training (other work ran at the same time), 6 minutes of prediction, scores and figures
 Score     132 test images: mean Dice 0.912 (95 % 0.887 to 0.934), mean average precision of nuclei 0.534; results/dsb
 """
 
@@ -14,11 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import figures
 import splits
 from config import Config
-from data import RecipeResult, Sample, Split, evenly
+from data import Predictions, RecipeResult, Sample, Split, evenly
 from explore import leaks, tables
 from objects import classify_objects, find_all_objects, fit_watershed
 from readers.archives import open_archive
@@ -38,14 +39,14 @@ CONFIG = Config(recipe="dsb", distance=True, filters=32, dropout=0.2, augment=0.
 SIMULATED = CONFIG.replace(filters=8, epochs=6, steps=24, learning_rate=3e-3, tta=1)
 CLUSTERS = 8
 CACHE = WORK / "datasets" / "cache"
-CACHE_VERSION = 2  # raise it when what is stored changes
-CACHE_FROM = 2000  # files; fewer are read in about a second
+CACHE_VERSION = 2  # increase it when the stored arrays change
+CACHE_FROM = 2000  # files; to read fewer takes about a second
 
 
-def find(folder):
-    """The data that a user has put into ``datasets/dsb``: the unpacked folder, the zip file, or None.
+def find(folder: Path) -> Path | None:
+    """Return the data that a user has put into ``datasets/dsb``: the unpacked folder, the zip file, or None.
 
-    Raises ValueError when there are several zip files and none is ``stage1_train.zip``.
+    Raises ValueError if there are several zip files and none of them is ``stage1_train.zip``.
     """
     zips = sorted(folder.glob("*.zip"))
     if len(zips) > 1 and folder / "stage1_train.zip" not in zips:
@@ -57,7 +58,7 @@ def find(folder):
 
 
 def simulate(folder: Path, config: Config, **sizes) -> Path:
-    """Write simulated nuclei in the same layout, of two kinds if there are three classes; ``sizes``: of ``nuclei``."""
+    """Write simulated nuclei in the same layout; with three classes, two kinds of nuclei. ``sizes``: of ``nuclei``."""
     if config.classes > 3:
         raise ValueError(f"--classes {config.classes}: simulated nuclei have at most 3 classes; give own images by --data.")
     return nuclei(
@@ -68,10 +69,10 @@ def simulate(folder: Path, config: Config, **sizes) -> Path:
 def load(source: Path, config: Config = CONFIG, cache: Path | None = CACHE) -> list[Sample]:
     """Read ``stage1_train.zip``, its unpacked folder, or own images in the same layout; in the order of their names.
 
-    ``readers.pairs`` describes the layouts. Images come back as uint8, uint16 or float32, (H, W, 1) where all colours are
-    equal and (H, W, 3) otherwise. Masks number the nuclei; with ``config.classes`` above 2 the nuclei have classes. The decoded
-    images are kept in ``cache`` and used again while every file is the same; None keeps nothing. Raises ValueError that
-    names the file, or the zip file and its member, for anything that cannot be used.
+    ``readers.pairs`` describes the layouts. Images are uint8, uint16 or float32, (H, W, 1) if all their pixels are gray, else
+    (H, W, 3). Masks number the nuclei; with ``config.classes`` above 2, the nuclei have classes. The decoded images are kept in
+    ``cache`` and used again as long as no file changes; None keeps nothing. Raises ValueError that names the file, or the zip
+    file and its member, if one cannot be used.
     """
     source = Path(source)
     with open_archive(source) as archive:
@@ -79,7 +80,7 @@ def load(source: Path, config: Config = CONFIG, cache: Path | None = CACHE) -> l
         of_files = digest(f"{CACHE_VERSION} {archive.state()}")
         stored = cache and Path(cache) / f"dsb-{of_source}-{of_files}.npz"
         if stored and stored.exists():
-            with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):  # damaged: decode again
+            with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):  # damaged: decode the images again
                 return _read_cache(stored)
         samples = _decode(archive, config.classes)
     if stored and len(archive.names) >= CACHE_FROM:
@@ -100,14 +101,20 @@ def split(samples: list[Sample], config: Config) -> Split:
 
 
 def stratum_names(samples: list[Sample]) -> dict[int, str]:
-    """{k-means cluster: what its images look like, in a few words}."""
+    """Return {number of a k-means cluster: a few words on how its images look}."""
     return tables.cluster_names(tables.image_table(samples), [sample.stratum for sample in samples])
 
 
-def measure(validation, test, _unlabelled, config, title="DSB 2018 nuclei"):
-    """Find separate nuclei and score them: the mean of all images, each k-means cluster, and all nuclei together.
+def measure(
+    validation: Predictions,
+    test: Predictions,
+    _unlabelled: Predictions,
+    config: Config,
+    title: str = "DSB 2018 nuclei",
+) -> RecipeResult:
+    """Find the nuclei and score them: mean over images, for each k-means cluster, and for all nuclei together.
 
-    The parameters of the watershed are fitted on the validation images, by ``map``; ``validation_map`` is its value there.
+    The watershed parameters with the highest ``map`` on the validation images are used; ``validation_map`` is this value.
     """
     how = fit_watershed(validation, mean_average_precision, len(validation.samples))
     objects = find_all_objects(test, how)
@@ -127,7 +134,7 @@ def measure(validation, test, _unlabelled, config, title="DSB 2018 nuclei"):
 
 
 def _detection_summary(table, fluorescent):
-    """The object scores of all images and of the fluorescence images, with intervals."""
+    """Return the object scores of all images and of the fluorescence images, with intervals."""
     scores = {name: float(table[name].mean()) for name in ("map", "ap50")}
     scores["map_interval"] = mean_interval(table["map"], table["group"])
     scores |= {f"{name}_pooled": value for name, value in pooled_detection(table).items()}
@@ -140,8 +147,8 @@ def _detection_summary(table, fluorescent):
     return scores
 
 
-def class_accuracy(test, objects):
-    """Share of the objects found with an IoU of at least 0.5 that get their true class."""
+def class_accuracy(test: Predictions, objects: list[NDArray]) -> float | None:
+    """Return the share of objects with the true class, of those found with an IoU of at least 0.5; None without any."""
     right, total = 0, 0
     for sample, found, probability in zip(test.samples, objects, test.probabilities, strict=True):
         rows = match(sample.mask, found)
@@ -153,7 +160,7 @@ def class_accuracy(test, objects):
 
 
 def _drawn(samples, objects, scores, title):
-    """Six images from the worst to the best, with the outlines of true and predicted nuclei."""
+    """Draw six images from the worst to the best, with the outlines of true and predicted nuclei."""
     shown = evenly(sorted(zip(samples, objects, scores, strict=True), key=lambda row: row[2]), 6)
     names = short_names([sample.name for sample, _, _ in shown])
     return figures.outlines(
@@ -165,7 +172,7 @@ def _drawn(samples, objects, scores, title):
 
 
 def is_fluorescence(sample: Sample) -> bool:
-    """Whether a sample is a gray image with a dark background, as fluorescence is."""
+    """Return whether a sample is a gray image with a dark background, like fluorescence."""
     low, high = sample.limits
     return sample.image.shape[2] == 1 and np.median(sample.image) < (low + high) / 2
 

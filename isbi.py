@@ -4,20 +4,21 @@ Source    ISBI 2012 segmentation challenge, Drosophila larva ventral nerve cord,
           (Arganda-Carreras et al. 2015)
 Command   python train_and_predict.py isbi --data isbi2012 --hold-out all
 Hardware  2 cores of an AMD EPYC with AVX512-BF16, no GPU, bfloat16
-Time      9 to 12 minutes of training for each of the five blocks; simulated images 47 seconds in all
-Score     five blocks of slices, each held out in turn, best over thresholds: V_rand 0.972 (standard deviation 0.012, lowest
-          0.961), V_info 0.983; at the threshold fitted on other slices V_rand 0.969; results/isbi. Simulated images: V_rand
-          0.994
+Time      9 to 12 minutes of training for each of the five blocks; simulated images 47 seconds in total
+Score     five blocks of slices, one after the other for the test, at the best threshold: V_rand 0.972 (standard deviation
+          0.012, lowest 0.961), V_info 0.983; at the threshold fitted on other slices V_rand 0.969; results/isbi. Simulated
+          images: V_rand 0.994
 """
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 import splits
 from config import Config
-from data import RecipeResult, Sample, Split
+from data import Predictions, RecipeResult, Sample, Split
 from experiment import plots
 from readers.images import as_image, read_stack
 from readers.labels import binary_mask
@@ -28,8 +29,8 @@ from simulate.membranes import membranes as write_membranes
 from system.progress import progress
 
 BLOCKS = 5  # of neighbouring slices, one for the test and one for validation
-GAP = 1  # slices left out between roles
-THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))  # those of the challenge's script
+GAP = 1  # slices that are left out between roles
+THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))  # of the script of the challenge
 HEIGHTS = (None, 0.2, 0.15, 0.1, 0.07, 0.05)  # values of h of ``close_gaps``; None leaves gaps open
 KNOWN_SLICES = 0.8  # share of the published slices whose digests are known: 25 of 30
 CONFIG = Config(recipe="isbi", filters=16, dropout=0.2, augment=0.5, epochs=24, steps=25, tta=8)
@@ -38,7 +39,7 @@ IMAGES, LABELS, TEST = "train-volume.tif", "train-labels.tif", "test-volume.tif"
 
 
 def find(folder: Path) -> Path | None:
-    """The data that a user has put into ``datasets/isbi``, or None."""
+    """Return the data that a user has put into ``datasets/isbi``, or None."""
     return folder if (folder / IMAGES).exists() else None
 
 
@@ -50,8 +51,8 @@ def simulate(folder: Path, _config: Config, **sizes) -> Path:
 def load(source: Path, _config: Config = CONFIG) -> list[Sample]:
     """Read ``train-volume.tif`` and ``train-labels.tif`` as Samples, one per slice, whose masks number the cells.
 
-    Images are (H, W, 1) as read; labels are above 0 inside cells and 0 on membranes. Raises ValueError that names the
-    file when the two have other numbers of slices, or one is not a stack of gray slices.
+    Images are (H, W, 1) as read. In the file of labels, cells are above 0 and membranes are 0. Raises ValueError that names
+    the file if the two differ in the number or size of their slices, or if one is no stack of gray slices.
     """
     images, labels = _read(source, IMAGES), _read(source, LABELS)
     if len(images) != len(labels):
@@ -67,7 +68,7 @@ def load(source: Path, _config: Config = CONFIG) -> list[Sample]:
 
 
 def load_unlabelled(source: Path) -> list[Sample]:
-    """The slices of ``test-volume.tif`` as Samples whose masks are zeros; none where there is no such file."""
+    """Read the slices of ``test-volume.tif`` as Samples with masks of zeros; return none if there is no such file."""
     if not (Path(source) / TEST).exists():
         return []
     stack = _read(source, TEST)
@@ -75,7 +76,7 @@ def load_unlabelled(source: Path) -> list[Sample]:
 
 
 def hold_outs(_samples: list[Sample]) -> list[str]:
-    """The names that ``--hold-out`` takes: the blocks, from 1."""
+    """Return the names that ``--hold-out`` accepts: the blocks, from 1."""
     return [str(block + 1) for block in range(BLOCKS)]
 
 
@@ -90,16 +91,22 @@ def split(samples: list[Sample], config: Config) -> Split:
 
 
 def place(sample: Sample) -> tuple[str, int]:
-    """Where a slice lies: ("volume", its number)."""
+    """Return the place of a slice: ("volume", its number)."""
     return "volume", int(sample.name.split("_")[1])
 
 
-def measure(validation, test, unlabelled, _config, title="ISBI 2012 membranes"):
-    """Compute the challenge's scores of the test set and, if there is a test volume, the submission for it.
+def measure(
+    validation: Predictions,
+    test: Predictions,
+    unlabelled: Predictions,
+    _config: Config,
+    title: str = "ISBI 2012 membranes",
+) -> RecipeResult:
+    """Compute the scores of the challenge for the test set and, if there is a test volume, the submission for it.
 
-    How gaps in membranes are closed is fitted on the validation set. ``v_rand`` and ``v_info`` are the best over
-    ``THRESHOLDS``, the rule of the challenge. Beside them stand those at the threshold that is best for validation, and
-    ``v_rand_with_gaps``, the best without closing gaps. ``pixel_error`` is the share of wrong pixels.
+    The parameter that closes gaps in membranes is fitted on the validation set. ``v_rand`` and ``v_info`` are the best values
+    over ``THRESHOLDS``, as the challenge defines them. ``<score>_at_fitted_threshold`` uses the best threshold of the
+    validation set. ``v_rand_with_gaps`` is the best value without closing gaps. ``pixel_error`` is the share of wrong pixels.
     """
     h, fitted = fit_membranes(validation)
     table = threshold_table(test.samples, membranes(test, h))
@@ -117,11 +124,11 @@ def measure(validation, test, unlabelled, _config, title="ISBI 2012 membranes"):
     return RecipeResult(scores, {"thresholds": table}, {"v_rand": curves}, volumes)
 
 
-def fit_membranes(validation):
-    """The h of ``close_gaps`` and the threshold with the best V_rand on the validation predictions: (h, threshold).
+def fit_membranes(validation: Predictions) -> tuple[float | None, float]:
+    """Return the h of ``close_gaps`` and the threshold with the best V_rand on the validation predictions: (h, threshold).
 
-    h is the best in the mean over all thresholds: a value whose score hardly depends on the threshold is more likely to
-    suit other slices than one that is best at a single threshold.
+    h has the best mean over all thresholds: if the score hardly depends on the threshold, h probably works for other slices,
+    too; this is less likely for an h that is best at a single threshold.
     """
     found = {
         h: threshold_table(validation.samples, membranes(validation, h)).set_index("threshold")["v_rand"]
@@ -131,14 +138,14 @@ def fit_membranes(validation):
     return h, float(found[h].idxmax())
 
 
-def membranes(predictions, h):
-    """Probability of membrane (H, W) float32 of each image; its gaps are closed unless ``h`` is None."""
+def membranes(predictions: Predictions, h: float | None) -> list[NDArray[np.float32]]:
+    """Return the probability of membrane of each image, (H, W), 0 to 1; gaps are closed unless ``h`` is None."""
     found = [1 - predictions.maps.foreground(probability) for probability in predictions.probabilities]
     return found if h is None else [close_gaps(membrane, h) for membrane in found]
 
 
-def threshold_table(samples, found):
-    """Mean per slice of V_rand, V_info and pixel error at each of ``THRESHOLDS`` on the membrane's probability: DataFrame."""
+def threshold_table(samples: list[Sample], found: list[NDArray]) -> pd.DataFrame:
+    """Return V_rand, V_info and pixel error, means over the slices, at each of ``THRESHOLDS`` on the membrane probability."""
     rows = []
     for threshold in THRESHOLDS:
         scores = [_slice_scores(sample.mask, membrane > threshold) for sample, membrane in zip(samples, found, strict=True)]

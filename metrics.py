@@ -1,4 +1,4 @@
-"""Pixel scores of predicted masks, for single images and all together; the best epoch and the best threshold."""
+"""Pixel scores of predicted masks, for single images and for all pixels together; the best epoch and the best threshold."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ PIXEL_SCORES = ("dice", "iou", "precision", "recall", "f1", "accuracy")
 
 
 class Counts(NamedTuple):
-    """Pixels of one image by truth and prediction."""
+    """Numbers of pixels of one image, by truth and prediction."""
 
     true_positive: int
     false_positive: int
@@ -22,8 +22,8 @@ class Counts(NamedTuple):
     true_negative: int
 
 
-def count_pixels(truth, predicted):
-    """Compare two masks (H, W), read as background (0) and foreground; raises ValueError when their shapes differ."""
+def count_pixels(truth: NDArray, predicted: NDArray) -> Counts:
+    """Compare two masks (H, W), in which 0 is background and all else foreground. Raises ValueError if shapes differ."""
     truth, predicted = np.asarray(truth) > 0, np.asarray(predicted) > 0
     if truth.shape != predicted.shape:
         raise ValueError(f"the true mask is {truth.shape} px and the predicted one {predicted.shape}; they must be equal.")
@@ -32,7 +32,7 @@ def count_pixels(truth, predicted):
     return Counts(both, false_positive, false_negative, truth.size - both - false_positive - false_negative)
 
 
-def pixel_ratios(tp, fp, fn, tn):
+def pixel_ratios(tp, fp, fn, tn) -> dict[str, tuple]:
     """Return {name: (part, whole)} of ``PIXEL_SCORES`` from numbers of pixels, single ones or arrays."""
     dice = (2 * tp, 2 * tp + fp + fn)
     return {
@@ -45,32 +45,32 @@ def pixel_ratios(tp, fp, fn, tn):
     }
 
 
-def pixel_scores(counts):
-    """Return {name: share} of ``PIXEL_SCORES`` from Counts.
+def pixel_scores(counts: Counts) -> dict[str, float]:
+    """Return {name: score} of ``PIXEL_SCORES`` from Counts, 0 to 1.
 
-    Dice and F1 are the same number under two names that two literatures use. Where there is no foreground and none is
-    predicted, a score is 1: all is found and nothing is wrong.
+    Dice and F1 are two names of the same number. If there is no foreground and none is predicted, each score is 1: nothing is
+    missing and nothing is wrong.
     """
     return {name: part / whole if whole else 1.0 for name, (part, whole) in pixel_ratios(*counts).items()}
 
 
 def class_counts(truth: NDArray, predicted: NDArray, classes: int = 2) -> list[Counts]:
-    """Counts of each class of objects of two class maps (H, W), from class 1 on; with two classes of all foreground."""
+    """Return the Counts of each class of objects in two class maps (H, W), from class 1 on; two classes: of all foreground."""
     if classes == 2:
         return [count_pixels(truth, predicted)]
     return [count_pixels(truth == number, predicted == number) for number in range(1, classes)]
 
 
-def best_epoch(history, smoothing=1):
-    """Number of the best epoch, from 1: the last of those ``smoothing`` epochs whose mean ``val_dice`` is the highest.
+def best_epoch(history: pd.DataFrame, smoothing: int = 1) -> int:
+    """Return the number of the best epoch, from 1: the last of the ``smoothing`` epochs with the highest mean ``val_dice``.
 
-    The Dice of a single epoch is luck in part, as long as the learning rate is high. ``history``: DataFrame.
+    While the learning rate is high, the Dice of a single epoch depends on chance; a mean over several epochs does so less.
     """
     return int(history["val_dice"].rolling(smoothing, min_periods=1).mean().to_numpy().argmax()) + 1
 
 
 def fit_threshold(probabilities: Sequence[NDArray], masks: Sequence[NDArray], maps: OutputMaps) -> tuple[float, float]:
-    """The threshold on foreground, one of ``THRESHOLDS``, with the best mean Dice of these images, and that Dice.
+    """Return the threshold on foreground, one of ``THRESHOLDS``, with the best mean Dice of these images, and this Dice.
 
     ``probabilities``: (H, W, maps) each; ``masks``: (H, W) each, foreground above 0.
     """
@@ -84,10 +84,10 @@ def fit_threshold(probabilities: Sequence[NDArray], masks: Sequence[NDArray], ma
 
 
 def score_table(samples: Sequence, masks: Sequence[NDArray], classes: int = 2) -> pd.DataFrame:
-    """One row per image: name, group, stratum, the pixel scores, and the counts that they come from.
+    """Score masks against samples: one row per image with name, group, stratum, the pixel scores and the counts behind them.
 
-    With more than two classes the scores are the mean over the classes of objects, the counts are added up over them, and
-    <score>_class_<number> stands beside them for each class.
+    With more than two classes, the scores are means over the classes of objects and the counts are sums over them. Dice and
+    IoU of each class have columns of their own, <score>_class_<number>.
     """
     rows = []
     for sample, mask in zip(samples, masks, strict=True):
@@ -101,6 +101,6 @@ def score_table(samples: Sequence, masks: Sequence[NDArray], classes: int = 2) -
     return pd.DataFrame(rows)
 
 
-def pool(counts):
-    """Pixel scores of all images together: rows of Counts (images, 4) -> {name: share}."""
+def pool(counts: NDArray) -> dict[str, float]:
+    """Return the pixel scores of all images together: rows of Counts (images, 4) -> {name: score}."""
     return pixel_scores(Counts(*np.sum(counts, axis=0).tolist()))

@@ -136,7 +136,10 @@ def read_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise ValueError(f"there is no recipe {name!r}; choose one of {', '.join(RECIPES)}.")
     package = f"{__package__}." if __package__ else ""
-    recipe = getattr(import_module(package + name), "RECIPE", None)
+    try:
+        recipe = getattr(import_module(package + name), "RECIPE", None)
+    except TypeError as error:  # a part that is missing, unknown or of the wrong kind
+        raise ValueError(f"{name}.py: {error}") from error
     if not isinstance(recipe, Recipe) or recipe.name != name:
         raise ValueError(f"{name}.py: does not end with RECIPE = Recipe(name={name!r}, ...); see CONTRIBUTING.md.")
     return recipe

@@ -1,27 +1,29 @@
 """Tiles of an image, and blocks of a label image.
 
-Where tiles begin, cutting, padding, and blending predictions: one formula for training and prediction. Blocks are larger:
-objects are numbered block by block, and one that reaches from block to block keeps one number.
+Tiles: where they begin, how they are cut and padded, and how their predictions are blended; training and prediction use the
+same formula. Blocks are larger: objects are numbered block by block, and an object that crosses blocks keeps one number.
 """
 
 import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from system.progress import progress
 
-MANY = 36  # tiles, which take so long that a bar is shown
+MANY = 36  # tiles; so many take so long that a progress bar is shown
 BLOCK_SIDE = 1536  # px of a block
 BLOCK_OVERLAP = 512  # px that the windows of neighbouring blocks share
 
 
-def origins(length, tile, overlap, multiple=1):
-    """First pixels of the tiles that cover one side, as a list of int.
+def origins(length: int, tile: int, overlap: int, multiple: int = 1) -> list[int]:
+    """Return the first pixels of the tiles that cover one side of an image.
 
-    ``length``: pixels of the side, at least ``tile``. Neighbouring tiles share at least ``overlap`` pixels, and every
-    origin is a multiple of ``multiple``: a network with poolings sees the same pooling cells in every tile only then.
-    The last tile ends with the side. Raises ValueError for lengths that cannot be covered so.
+    ``length`` of the side in px, at least ``tile``. Neighbouring tiles share at least ``overlap`` px. Every first pixel is a
+    multiple of ``multiple``: only then does a network with poolings see the same pooling cells in every tile. The last tile
+    ends where the side ends. Raises ValueError for lengths that cannot be covered like this.
     """
     if not 0 <= overlap < tile:
         raise ValueError(f"tiles of {tile} px cannot overlap by {overlap} px; the overlap must be from 0 to {tile - 1}.")
@@ -34,34 +36,40 @@ def origins(length, tile, overlap, multiple=1):
     return [*range(0, last, stride), last]
 
 
-def round_up(length, multiple):
-    """The smallest multiple of ``multiple`` that is at least ``length``."""
+def round_up(length: int, multiple: int) -> int:
+    """Return the smallest multiple of ``multiple`` that is at least ``length``."""
     return -(-length // multiple) * multiple
 
 
-def pad(image, height, width):
-    """Extend (H, W, ...) at the bottom and the right by reflection to (height, width, ...); the rest is untouched."""
+def pad(image: NDArray, height: int, width: int) -> NDArray:
+    """Extend an image (H, W, ...) by reflection at the bottom and the right: (height, width, ...)."""
     extra = [(0, height - image.shape[0]), (0, width - image.shape[1])] + [(0, 0)] * (image.ndim - 2)
     return np.pad(image, extra, mode="reflect") if any(after for _, after in extra) else image
 
 
-def grid(height, width, tile, overlap):
-    """(y, x) of the overlapping tiles that cover an image; smaller sides count as one tile (they are padded)."""
+def grid(height: int, width: int, tile: int, overlap: int) -> list[tuple[int, int]]:
+    """Return the first pixels (y, x) of the overlapping tiles that cover an image.
+
+    A side shorter than a tile has one tile; ``cut`` pads it.
+    """
     rows = origins(max(height, tile), tile, overlap)
     columns = origins(max(width, tile), tile, overlap)
     return list(itertools.product(rows, columns))
 
 
-def cut(image, y, x, tile):
-    """The (tile, tile, ...) piece of an image that begins at (y, x), padded by reflection where the image ends."""
+def cut(image: NDArray, y: int, x: int, tile: int) -> NDArray:
+    """Return the tile of an image that begins at (y, x), padded by reflection where the image ends: (tile, tile, ...)."""
     return pad(image[y : y + tile, x : x + tile], tile, tile)
 
 
-def windows(length, tile, overlap, margin, multiple, blend="linear"):
-    """[(origin, weights), ...] along one side: float32 weights of shape (tile,) that add up to 1 at every pixel.
+def windows(
+    length: int, tile: int, overlap: int, margin: int, multiple: int, blend: str = "linear"
+) -> list[tuple[int, NDArray[np.float32]]]:
+    """Return the tiles along one side of an image, with their weights in the blend: [(first pixel, weights (tile,)), ...].
 
-    Towards a neighbouring tile the weight is zero for ``margin`` pixels (what the tile cannot know there) and rises
-    over the rest of the overlap, linearly or as a Gaussian; at the image's own border it stays.
+    The weights of all tiles add up to 1 at every pixel. Towards a neighbouring tile, the weight is 0 for ``margin`` px, which
+    this tile predicts wrongly because it does not see beyond its edge. Then it rises over the rest of the overlap, linearly or
+    as a Gaussian. At the border of the image it does not fall.
     """
     starts = origins(length, tile, overlap, multiple)
     shared = tile - starts[1] if len(starts) > 1 else 0
@@ -76,7 +84,7 @@ def windows(length, tile, overlap, margin, multiple, blend="linear"):
 
 
 def _rise(distance, shared, margin, blend):
-    margin = min(margin, max(0, shared - 1) / 2)  # too little overlap: every pixel must count in one tile at least
+    margin = min(margin, max(0, shared - 1) / 2)  # if the overlap is too small: every pixel must count in some tile
     ramp = np.clip((distance - margin) / max(shared - 2 * margin, 1), 0, 1)
     if blend == "linear":
         return ramp
@@ -85,13 +93,23 @@ def _rise(distance, shared, margin, blend):
     raise ValueError(f"blend is {blend!r}, expected 'linear' or 'gaussian'.")
 
 
-def predict_tiled(predict, image, *, tile, overlap, margin, multiple, blend="linear"):
-    """Apply ``predict`` to overlapping tiles of an image and blend the results.
+def predict_tiled(
+    predict: Callable[[NDArray], NDArray],
+    image: NDArray,
+    *,
+    tile: int,
+    overlap: int,
+    margin: int,
+    multiple: int,
+    blend: str = "linear",
+) -> NDArray[np.float32]:
+    """Apply ``predict`` to overlapping tiles of an image and blend the results: float32 (H, W, K).
 
-    ``image``: (H, W, C), any H and W. ``predict``: (1, h, w, C) -> (1, h, w, K), h and w multiples of
-    ``multiple``. An image that fits into one tile is predicted at once. ``margin``: px at a tile's border that are
-    not used. Returns float32 (H, W, K). Memory beyond a padded image and its result: one tile, for a large tile keeps
-    every core busy, and batches of them are not faster (benchmarks/README.md).
+    ``image``: (H, W, C), any H and W. ``predict``: (1, h, w, C) -> (1, h, w, K), h and w are multiples of ``multiple``. An
+    image that fits into one tile is predicted at once. ``margin``: px at the edge of a tile that are not used.
+
+    Memory holds the padded image, its result and one tile. There are no batches of tiles: one large tile keeps every core
+    busy, and batches are not faster (benchmarks/README.md).
     """
     height, width = image.shape[:2]
     padded = [round_up(side, multiple) for side in (height, width)]
@@ -115,10 +133,11 @@ def predict_tiled(predict, image, *, tile, overlap, margin, multiple, blend="lin
 
 
 class Block(NamedTuple):
-    """A part of an image, and how far one looks around it: two slices each, of rows and of columns.
+    """A part of an image, and what is seen around it: two slices each, of rows and of columns.
 
-    ``own``: the blocks of an image cover it once. ``window``: what is looked at, half the overlap further on every side.
-    ``used``: a quarter further: there, what the window's edge cuts off does not matter, and neighbours are compared.
+    ``own``: the part itself; these parts cover the image once. ``window``: the part that is segmented; it is larger by half the
+    overlap on every side. ``used``: the part that is kept and compared with the neighbours; it is larger by a quarter of the
+    overlap, so that the edge of the window, where objects are cut off, does not matter.
     """
 
     own: tuple
@@ -126,8 +145,8 @@ class Block(NamedTuple):
     window: tuple
 
 
-def blocks(shape, side=BLOCK_SIDE, overlap=BLOCK_OVERLAP):
-    """The Blocks of an image of ``shape`` (H, W), row by row: list."""
+def blocks(shape: tuple[int, int], side: int = BLOCK_SIDE, overlap: int = BLOCK_OVERLAP) -> list[Block]:
+    """Return the Blocks of an image of ``shape`` (H, W), row by row."""
     sides = ([_spans(start, length, side, overlap) for start in range(0, length, side)] for length in shape)
     return [Block(*zip(*spans, strict=True)) for spans in itertools.product(*sides)]
 
@@ -136,13 +155,13 @@ def _spans(start, length, side, overlap):
     return [slice(max(0, start - more), min(length, start + side + more)) for more in (0, overlap // 4, overlap // 2)]
 
 
-def block_grid(shape, side=BLOCK_SIDE):
-    """How many blocks an image of ``shape`` (H, W) has: (rows, columns)."""
+def block_grid(shape: tuple[int, int], side: int = BLOCK_SIDE) -> tuple[int, int]:
+    """Return the number of blocks of an image of ``shape`` (H, W): (rows, columns)."""
     return tuple(-(-length // side) for length in shape)
 
 
-def neighbouring_blocks(rows, columns):
-    """Pairs of the numbers of blocks that touch, also at a corner, each pair once: list."""
+def neighbouring_blocks(rows: int, columns: int) -> list[tuple[int, int]]:
+    """Return the pairs of numbers of blocks that touch, also at a corner, each pair once."""
     steps = [(0, 1), (1, -1), (1, 0), (1, 1)]
     places = itertools.product(range(rows), range(columns), steps)
     pairs = [(row, column, row + down, column + right) for row, column, (down, right) in places]
@@ -150,16 +169,21 @@ def neighbouring_blocks(rows, columns):
     return [(row * columns + column, below * columns + right) for row, column, below, right in inside]
 
 
-def within(inner, outer):
-    """Two slices of an image as two slices of a part of it that contains them."""
+def within(inner: tuple[slice, slice], outer: tuple[slice, slice]) -> tuple[slice, slice]:
+    """Return two slices of an image as slices of a larger part of it, ``outer``."""
     return tuple(slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True))
 
 
-def number_in_blocks(shape, number, side=BLOCK_SIDE, overlap=BLOCK_OVERLAP):
-    """The objects of an image of ``shape`` (H, W), numbered block by block: int32 (H, W), 0 background.
+def number_in_blocks(
+    shape: tuple[int, int],
+    number: Callable[[tuple[slice, slice]], NDArray],
+    side: int = BLOCK_SIDE,
+    overlap: int = BLOCK_OVERLAP,
+) -> NDArray[np.int32]:
+    """Number the objects of an image of ``shape`` (H, W) block by block: int32 (H, W), 0 is background.
 
-    ``number``: a function of a window (two slices) that returns its objects (h, w), 0 background. Arms of one object that
-    meet only in a third block may stay apart. Numbers are not consecutive.
+    ``number``: a function of a window (two slices) that returns its objects (h, w), 0 is background. Two parts of an object
+    that meet only in a third block may keep different numbers. Numbers are not consecutive.
     """
     labels, count = np.zeros(shape, np.int32), 0
     for block in blocks(shape, side, overlap):
@@ -172,8 +196,11 @@ def number_in_blocks(shape, number, side=BLOCK_SIDE, overlap=BLOCK_OVERLAP):
     return labels
 
 
-def same_objects(before, now):
-    """Pairs of labels of two label images (H, W) of one place, each of which holds more than half of the other: int (2, N)."""
+def same_objects(before: NDArray, now: NDArray) -> NDArray:
+    """Return the pairs of labels that are the same object in two label images (H, W) of one place: int (2, N).
+
+    Each of the two must cover more than half of the other one.
+    """
     both = (before > 0) & (now > 0)
     pairs, shared = np.unique(np.stack([before[both], now[both]]).astype(np.int64), axis=1, return_counts=True)
     areas = [np.bincount(labels[both]) for labels in (before, now)]

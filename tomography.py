@@ -1,13 +1,13 @@
-"""Tomography: cells in stacks of slices, whole samples held out.
+"""Tomography: cells in stacks of slices; whole samples are held out for the test.
 
-Source    nine samples of soft X-ray tomography, 4,040 slices of 464x464 px, private; here simulated ones, and sequences
-          of the Cell Tracking Challenge as samples
+Source    nine samples of soft X-ray tomography, 4,040 slices of 464x464 px, are private; instead: simulated samples, and
+          sequences of the Cell Tracking Challenge, each one as a sample
 Command   python train_and_predict.py tomography; the real sequences: --hold-out all --image-scale 0.5 --epochs 3
-Hardware  2 cores of an AMD EPYC, no GPU; simulated images without AVX-512 in float32, real ones in bfloat16
-Time      2 minutes 22 seconds in all, on simulated images
-Score     simulated images, sample 9: accuracy per slice 0.994 in the median and 0.990 at worst, mean Dice 0.989. Three
-          sequences of the Cell Tracking Challenge, each held out in turn and trained on one other for 3 epochs: 0.882 in
-          the mean of the medians, Dice 0.600; shuffled, the same claims 0.986 and 0.903; results/tomography
+Hardware  2 cores of an AMD EPYC, no GPU; simulated images without AVX-512 in float32, real images in bfloat16
+Time      2 minutes 22 seconds in total, on simulated images
+Score     simulated images, sample 9: accuracy per slice, median 0.994 and lowest 0.990; mean Dice 0.989. Three sequences of
+          the Cell Tracking Challenge, one after the other for the test, trained on another one for 3 epochs: mean of the
+          median accuracies 0.882, Dice 0.600; with shuffled slices, which leak, 0.986 and 0.903; results/tomography
 """
 
 import re
@@ -33,12 +33,12 @@ SLICE = re.compile(r"(?P<sample>.+)_image_(?P<slice>\d+)")
 
 
 def find(folder: Path) -> Path | None:
-    """The data that a user has put into ``datasets/tomography``: inp and out, or Cell Tracking sequences; or None."""
+    """Return the folder if it holds inp and out, or sequences of the Cell Tracking Challenge; else None."""
     return folder if (folder / "inp").is_dir() or ctc.datasets(folder) else None
 
 
 def title_of(_source: Path) -> str:
-    """What figures call the published sequences."""
+    """Return the title of the published sequences in figures."""
     return "Cell Tracking sequences as samples"
 
 
@@ -48,11 +48,11 @@ def simulate(folder: Path, _config: Config, **sizes) -> Path:
 
 
 def load(source: Path, config: Config = CONFIG) -> list[Sample]:
-    """Read slices in the order of their samples, as Samples with gray (H, W, C) images and masks that number the cells.
+    """Read slices in the order of their specimens, as Samples with gray (H, W, C) images and masks that number the cells.
 
-    Expects ``inp/<sample>_image_<slice>.tiff``, or one multi-page ``inp/<sample>.tiff`` per sample, and the same names
-    under ``out``; or data sets of the Cell Tracking Challenge, whose every labelled sequence is a sample. ``stratum``
-    is the sample's number. Raises ValueError that names the file for anything missing or unequal.
+    Expects ``inp/<sample>_image_<slice>.tiff``, or one multi-page ``inp/<sample>.tiff`` for each specimen, and the same names
+    in ``out``; or data sets of the Cell Tracking Challenge, in which each labelled sequence is a specimen. ``stratum`` is the
+    number of the specimen. Raises ValueError that names the file if one is missing or does not fit its partner.
     """
     source = Path(source)
     read = _load_slices if (source / "inp").is_dir() else _load_sequences
@@ -61,13 +61,13 @@ def load(source: Path, config: Config = CONFIG) -> list[Sample]:
     return splits.with_groups(slices, [0] * len(slices), [names.index(specimen(sample)) + 1 for sample in slices])
 
 
-def specimen(sample):
-    """The specimen that a slice belongs to, as a slice's name says: "9" of "9_image_0012"."""
+def specimen(sample: Sample) -> str:
+    """Return the specimen that the name of a slice contains: "9" for "9_image_0012"."""
     return SLICE.fullmatch(sample.name)["sample"]
 
 
 def hold_outs(samples: list[Sample]) -> list[str]:
-    """The names that ``--hold-out`` takes."""
+    """Return the names that ``--hold-out`` accepts: the specimens."""
     return list(dict.fromkeys(map(specimen, samples)))
 
 
@@ -77,12 +77,12 @@ def split(samples: list[Sample], config: Config) -> Split:
 
 
 def stratum_names(samples: list[Sample]) -> dict[int, str]:
-    """{stratum: name of the specimen}."""
+    """Return {stratum: name of the specimen}."""
     return {sample.stratum: specimen(sample) for sample in samples}
 
 
 def _check_names(slices, source):
-    """Refuse names that do not tell the specimen: every slice would count as one, and neighbouring slices would leak."""
+    """Raise ValueError if names do not contain the specimen: each slice would be one, and neighbouring slices would leak."""
     sizes = Counter(map(specimen, slices))
     alone = [name for name, size in sizes.items() if size == 1]
     if len(alone) > max(1, len(sizes) / 2):
@@ -109,7 +109,7 @@ def _load_slices(source, classes):
 
 
 def _files(folder):
-    """{file's stem: path} of the TIFFs in a folder."""
+    """Return {name without suffix: path} of the TIFF files in a folder."""
     found = {path.stem: path for path in list_tiffs(folder)}
     if not found:
         raise ValueError(f"{folder}: holds no TIFF images; expected <sample>_image_<slice>.tiff or <sample>.tiff.")
@@ -117,12 +117,12 @@ def _files(folder):
 
 
 def _in_order(name):
-    """Names with their numbers as numbers: sample 10 after sample 9."""
+    """Return a key that sorts the numbers in names as numbers: sample 10 comes after sample 9."""
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def _read(name, image_path, mask_path, classes):
-    """The slices of one pair of files: one if the name says which, else every page."""
+    """Read the slices of a pair of files: a single one if the name contains its number, else all pages."""
     if SLICE.fullmatch(name):
         images, masks, names = [read_image(image_path)], [read_image(mask_path)], [name]
     else:
@@ -140,7 +140,7 @@ def _read(name, image_path, mask_path, classes):
 
 
 def _load_sequences(source, classes):
-    """Every labelled sequence of Cell Tracking data sets as a specimen; gold labels where there are any, else silver."""
+    """Read each labelled sequence of Cell Tracking data sets as a specimen, with gold labels where they exist, else silver."""
     if not ctc.datasets(source):
         raise ValueError(f"{source}: holds neither inp and out nor sequences of the Cell Tracking Challenge.")
     slices = []

@@ -1,4 +1,4 @@
-"""Training that can be interrupted and continued: the compiled network, checkpoints, ``fit``."""
+"""Train a network so that the training can be interrupted and continued: compiled network, checkpoints, ``fit``."""
 
 import contextlib
 import signal
@@ -22,11 +22,11 @@ from unet import Overlap, PixelLoss, build_unet
 
 
 class InterruptedRunError(Exception):
-    """Ctrl-C or SIGTERM ended training after a finished epoch; everything up to there is saved."""
+    """Ctrl-C or SIGTERM stopped training after a finished epoch; all finished epochs are saved."""
 
 
-def compiled_unet(config, on_gpu=False, fused=True):
-    """The network of a configuration, compiled with its loss, Adam, and Dice and IoU of the foreground as metrics.
+def compiled_unet(config: Config, on_gpu: bool = False, fused: bool = True) -> keras.Model:
+    """Build the network of a configuration, and compile it with its loss, Adam, and Dice and IoU as metrics.
 
     ``fused``: see ``devices.fuse_normalisation``.
     """
@@ -55,21 +55,27 @@ def compiled_unet(config, on_gpu=False, fused=True):
     return model
 
 
-def build(config: Config, gpus: list[str]):
-    """The compiled network on all GPUs of this machine, with first weights that depend on the seed only."""
-    with held_back_errors():  # it imports TensorFlow, under every backend
+def build(config: Config, gpus: list[str]) -> keras.Model:
+    """Build the compiled network on all GPUs of this machine, with first weights that depend on the seed only."""
+    with held_back_errors():  # this imports TensorFlow, whatever the backend is
         keras.utils.set_random_seed(config.seed)
     with devices.scope(devices.make_strategy(gpus)):
         return compiled_unet(config, bool(gpus))
 
 
-def train(model, samples: Split, config: Config, folder: Path, world: World = World()):  # noqa: B008  (it cannot be changed)
+def train(
+    model: keras.Model,
+    samples: Split,
+    config: Config,
+    folder: Path,
+    world: World = World(),  # noqa: B008  (it cannot be changed)
+) -> tuple[keras.Model, pd.DataFrame]:
     """Fit the network to the training images until the validation Dice stops rising: (best network, history).
 
-    Continues where a run in ``folder`` stopped. Of several machines (``world``: see ``nodes.together``) the first one writes,
-    into a folder that all must see. Writes checkpoints, history.csv and TensorBoard's log there. The history is a DataFrame
-    with one row per epoch. Raises InterruptedRunError after Ctrl-C or SIGTERM, ValueError that names the image when a batch
-    cannot be made, and an error of JAX when another machine is gone.
+    A run that stopped in ``folder`` is continued. Checkpoints, history.csv and the log of TensorBoard are written there; the
+    history has one row per epoch. If several machines train together (``world``: see ``nodes.together``), all of them must see
+    this folder, and the first one writes. Raises InterruptedRunError after Ctrl-C or SIGTERM, ValueError with the name of the
+    image if a batch cannot be made, and an error of JAX if another machine is gone.
     """
     checkpoint = Checkpoint(model, config, folder, world)
     done = checkpoint.restore()
@@ -94,7 +100,7 @@ def train(model, samples: Split, config: Config, folder: Path, world: World = Wo
                 raise batches.error or error from None
     if not checkpoint.finished:
         raise InterruptedRunError
-    if world.size > 1:  # prediction and scores are the work of one machine, with a network of its own
+    if world.size > 1:  # one machine predicts and scores, with a network of its own
         leave()
         model = best_network(config, folder) if world.rank == 0 else model
     else:
@@ -102,8 +108,8 @@ def train(model, samples: Split, config: Config, folder: Path, world: World = Wo
     return model, checkpoint.history
 
 
-def best_network(config, folder):
-    """The network of the best epoch of a run in ``folder``, built anew."""
+def best_network(config: Config, folder: Path) -> keras.Model:
+    """Build the network again, with the weights of the best epoch of the run in ``folder``."""
     checkpoint = Checkpoint(compiled_unet(config), config, folder)
     checkpoint.restore()
     checkpoint.load_best()
@@ -111,12 +117,12 @@ def best_network(config, folder):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves every finished epoch, keeps the best one, stops early, and continues where an earlier process ended.
+    """Save every finished epoch, keep the best one, stop early, and continue where an earlier process stopped.
 
-    checkpoint.json names the files that belong together and is replaced last, so that a process killed at any moment
-    leaves the previous epoch whole. The .npz file of an epoch holds weights and optimiser, the index the history;
-    batches are keyed to their number and dropout to the epoch, so that nothing else needs to be remembered. (Keras'
-    own weights files are HDF5, which on a full disk ends the process with a segmentation fault.)
+    The file of an epoch, .npz, holds the weights and the optimiser; checkpoint.json holds the history and is replaced last. So
+    a process can be killed at any moment, and the previous epoch stays complete. Nothing else must be saved, because batches
+    depend only on their number and dropout only on the epoch. (The weights files of Keras are HDF5. On a full disk, HDF5 ends
+    the process with a segmentation fault.)
     """
 
     def __init__(self, model, config, folder, world=World()):  # noqa: B008
@@ -128,17 +134,17 @@ class Checkpoint(keras.callbacks.Callback):
 
     @property
     def best_epoch(self):
-        """Number of the best epoch so far, from 1."""
+        """Return the number of the best epoch so far, from 1."""
         return best_epoch(self.history, self.config.smoothing)
 
     @property
     def finished(self):
-        """Whether all epochs are done or the Dice has not risen for ``patience`` epochs."""
+        """Return whether all epochs are done or the validation Dice has not risen for ``patience`` epochs."""
         done = len(self.history)
         return done > 0 and (done >= self.config.epochs or done - self.best_epoch >= self.config.patience)
 
     def restore(self):
-        """Load the newest finished epoch, if there is one; returns how many epochs are done."""
+        """Load the last finished epoch, if there is one, and return how many epochs are done."""
         if self.index.exists():
             self.history = pd.DataFrame(read_json(self.index)["history"])
             self._load(len(self.history))
@@ -167,8 +173,8 @@ class Checkpoint(keras.callbacks.Callback):
             self._write(epoch)
         stop = self.stop_asked
         if self.world.size > 1:
-            stop = any(of_all(stop))  # also so that no machine goes on before the first has written
-        self.model.stop_training = stop or self.finished  # not by what one of several machines was asked meanwhile
+            stop = any(of_all(stop))  # this also makes the others wait until the first machine has written
+        self.model.stop_training = stop or self.finished  # all machines decide the same; a later Ctrl-C counts next time
 
     def _write(self, epoch):
         with written_whole(self._path(epoch + 1)) as temporary:
@@ -181,13 +187,13 @@ class Checkpoint(keras.callbacks.Callback):
 
     @contextlib.contextmanager
     def stop_on_signals(self):
-        """Inside, the first Ctrl-C or SIGTERM ends training after the running epoch; the second at once."""
+        """Catch signals: the first Ctrl-C or SIGTERM stops training after the current epoch, the second one at once."""
 
         def ask(number, _frame):
             if self.stop_asked:
                 raise KeyboardInterrupt
             self.stop_asked = True
-            write_line("Finishing this epoch, then saving. Again Ctrl-C: stop at once and lose this epoch.", file=sys.stderr)
+            write_line("Finishing this epoch, then saving. Press Ctrl-C again to stop at once and lose it.", file=sys.stderr)
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -200,7 +206,9 @@ class Checkpoint(keras.callbacks.Callback):
         variables = self._variables()
         with np.load(self._path(epoch), allow_pickle=False) as stored:
             if [stored[name].shape for name in stored.files] != [tuple(variable.shape) for variable in variables]:
-                raise ValueError(f"{self._path(epoch)}: holds another network than {self.folder / 'config.json'} describes.")
+                raise ValueError(
+                    f"{self._path(epoch)}: holds another network than {self.folder / 'config.json'} describes; start a new run."
+                )
             for variable, name in zip(variables, stored.files, strict=True):
                 variable.assign(stored[name])
 
@@ -212,7 +220,7 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar with the time left for all epochs, and one line for each finished epoch."""
+    """Show a bar with the time left for all epochs, and print one line for each finished epoch."""
 
     def __init__(self, checkpoint):
         super().__init__()
@@ -238,7 +246,7 @@ class Progress(keras.callbacks.Callback):
 
 
 class _Batches(keras.utils.PyDataset):
-    """A sequence of batches as ``fit`` takes it."""
+    """Pass a sequence of batches to ``fit``."""
 
     def __init__(self, batches):
         super().__init__()

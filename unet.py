@@ -1,6 +1,6 @@
-"""The U-Net, and the losses and metrics it is compiled with.
+"""The U-Net, and its losses and metrics.
 
-Only ``keras.layers`` and ``keras.ops``, so that every Keras backend (TensorFlow, JAX, torch) runs it.
+This module uses ``keras.layers`` and ``keras.ops`` only, so that it runs on every Keras backend (TensorFlow, JAX, torch).
 
 Source: Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation",
 MICCAI 2015.
@@ -26,13 +26,13 @@ def build_unet(
 ) -> keras.Model:
     """Build the U-Net for images of any height and width.
 
-    Input: float, (N, H, W, channels). Output: float32, (N, H', W', maps.count), values 0 to 1, which ``maps`` explains. With
-    ``padding="same"`` H' = H, and H and W must be multiples of 2**depth; with "valid" H' = H - 2 * halo(depth).
+    Input: float, (N, H, W, channels). Output: float32, (N, H', W', maps.count), 0 to 1; ``maps`` says what each map means. With
+    ``padding="same"``, H' = H, and H and W must be multiples of 2**depth; with "valid", H' = H - 2 * halo(depth).
 
-    ``filters``: feature maps of the first block, doubled at each of the ``depth`` poolings; 64 and 4 in the paper.
-    ``dropout``: share of the features that are dropped at the bottom. ``normalisation``: batch normalisation after each
-    convolution. ``upsampling``: "transposed" convolution, or "nearest" neighbours followed by a 2x2 convolution.
-    Raises ValueError for a setting that no network can have.
+    ``filters``: feature maps of the first block; each of the ``depth`` poolings doubles them. The paper has 64 and 4.
+    ``dropout``: share of the features that training drops at the bottom. ``normalisation``: batch normalisation after each
+    convolution. ``upsampling``: "transposed" convolution, or "nearest" neighbours followed by a 2x2 convolution. Raises
+    ValueError for a setting that cannot work.
     """
     _check(channels, filters, depth, padding, dropout, upsampling)
     inputs = keras.Input((None, None, channels), name="image")
@@ -43,7 +43,7 @@ def build_unet(
         x = layers.MaxPooling2D(2, name=f"down{level}_pool")(x)
     x = _block(x, filters * 2**depth, padding, normalisation, "bottom")
     if dropout:
-        # With a seed of its own every backend draws from the layer's state, which training sets for each epoch.
+        # With its own seed, the layer draws from its own state on every backend; training sets this state for each epoch.
         x = layers.Dropout(dropout, seed=0, name="bottom_dropout")(x)
     for level in reversed(range(depth)):
         x = _upsample(x, filters * 2**level, upsampling, f"up{level}")
@@ -56,7 +56,7 @@ def build_unet(
 
 
 def _output(x, maps):
-    """The last layer, named "probability"; float32 whatever the compute precision: bfloat16 has 8 bits near 0 and 1."""
+    """Add the last layer, "probability". It is always float32, because bfloat16 has only 8 bits for values near 0 and 1."""
     if maps.single:
         return layers.Conv2D(maps.count, 1, activation="sigmoid", dtype="float32", name="probability")(x)
     name = "class_probability" if maps.distance else "probability"
@@ -67,22 +67,22 @@ def _output(x, maps):
     return layers.Concatenate(dtype="float32", name="probability")([classes, distance])
 
 
-def halo(depth):
-    """Pixels by which a valid-padded prediction is smaller than its image, per side.
+def halo(depth: int) -> int:
+    """Return the px by which a prediction with "valid" padding is smaller than its image, on each side.
 
-    Two 3x3 convolutions at each level on the way down, at the bottom and on the way up: 92 px for depth 4, which is
-    (572 - 388) / 2 of the U-Net paper.
+    There are two 3x3 convolutions at each level on the way down, at the bottom, and at each level on the way up: 92 px for
+    depth 4, as in the U-Net paper: (572 - 388) / 2.
     """
     return 2 * (2**depth - 1) + 2 * 2**depth + 2 * (2**depth - 1)
 
 
-def reach(depth, upsampling="transposed"):
-    """Pixels at a tile's border whose same-padded prediction can depend on what lies outside the tile.
+def reach(depth: int, upsampling: str = "transposed") -> int:
+    """Return the width in px of the edge of a tile where a prediction with "same" padding depends on pixels outside the tile.
 
-    A multiple of 2**depth, and up to one such pooling cell more than the halo: a pixel at the edge of its cell sees
-    all of the neighbouring cells. Valid for tiles whose origin is a multiple of 2**depth.
+    A multiple of 2**depth. It is larger than the halo by up to one pooling cell, because a pixel at the edge of a cell sees the
+    whole neighbouring cell. It holds for tiles that begin at a multiple of 2**depth.
     """
-    step = 3 if upsampling == "nearest" else 2  # its 2x2 convolution looks one pixel farther
+    step = 3 if upsampling == "nearest" else 2  # its 2x2 convolution sees one pixel more
     far = step
     for _ in range(depth):
         far = -(-far // 2) + step
@@ -91,8 +91,8 @@ def reach(depth, upsampling="transposed"):
     return -(-far // 2**depth) * 2**depth
 
 
-def stages(model, side):
-    """What the blocks of a network make of a tile of ``side`` px: [(name, height and width in px, feature maps)]."""
+def stages(model: keras.Model, side: int) -> list[tuple[str, int, int]]:
+    """Return the output size of each block of a network for a tile of ``side`` px: [(name, height and width, feature maps)]."""
     last = [layer for layer in model.layers if layer.name.endswith("_relu2") or layer.name == "probability"]
     blocks = keras.Model(model.inputs, [layer.output for layer in last])
     shapes = blocks.compute_output_shape((1, side, side, model.input_shape[-1]))
@@ -110,8 +110,8 @@ def _block(x, filters, padding, normalisation, name):
             name=f"{name}_conv{i}",
         )(x)
         if normalisation:
-            # Averages over some 20 batches: a batch holds half a million pixels, and a short training must end with
-            # the right ones.
+            # Momentum 0.95 averages over some 20 batches. That is enough, because a batch holds half a million pixels, and
+            # the averages must be right even after a short training.
             x = layers.BatchNormalization(momentum=0.95, name=f"{name}_norm{i}")(x)
         x = layers.ReLU(name=f"{name}_relu{i}")(x)
     return x
@@ -125,7 +125,7 @@ def _upsample(x, filters, upsampling, name):
 
 
 def _skip_crop(level, depth):
-    """Pixels by which a valid-padded skip connection is wider than what comes up, per side (4, 16, 40, 88)."""
+    """Return the px that a skip connection loses on each side with "valid" padding, to fit what comes from below: 4, 16, ..."""
     return halo(depth - level - 1) * 2
 
 
@@ -142,18 +142,18 @@ def _check(channels, filters, depth, padding, dropout, upsampling):
     if upsampling not in ("transposed", "nearest"):
         raise ValueError(f"build_unet: upsampling is {upsampling!r}, expected 'transposed' or 'nearest'.")
     if not 0 <= dropout < 1:
-        raise ValueError(f"build_unet: dropout is {dropout!r}, expected a share from 0 up to, but not including, 1.")
+        raise ValueError(f"build_unet: dropout is {dropout!r}, expected a share of at least 0 and below 1.")
 
 
 @keras.saving.register_keras_serializable("unet")
 class PixelLoss(keras.losses.Loss):
-    """A loss between class numbers and probabilities, one value per pixel, float32 whatever the compute precision.
+    """Compute the loss between class numbers and probabilities: one value per pixel, float32 in every compute precision.
 
-    y_true: (N, H, W, 1), class numbers as ``maps.class_target`` gives them; with a distance map (N, H, W, 2), and the absolute
-    error of the map, times ``DISTANCE_WEIGHT``, is added. y_pred: (N, H, W, maps.count). A sample weight of (N, H, W) with
-    mean 1 weighs the pixels of the cross-entropy and leaves the Dice loss, one value per image, as it is.
-    ``kind``: "cross_entropy", "dice", "cross_entropy_dice" (their sum) or "focal" (Lin et al. 2017, gamma 2). ``maps``: an
-    OutputMaps or its plain values.
+    y_true: (N, H, W, 1), class numbers of ``maps.class_target``. With a distance map it is (N, H, W, 2), and the absolute
+    error of this map, times ``DISTANCE_WEIGHT``, is added to the loss. y_pred: (N, H, W, maps.count). Sample weights (N, H, W)
+    with mean 1 change the weight of single pixels in the cross-entropy, and do not change the Dice loss, which has one value
+    per image. ``kind``: "cross_entropy", "dice", "cross_entropy_dice" (their sum) or "focal" (Lin et al. 2017, gamma 2).
+    ``maps``: an OutputMaps or its plain values.
     """
 
     def __init__(self, kind="cross_entropy_dice", maps=OutputMaps(), name="loss", **kwargs):  # noqa: B008
@@ -189,10 +189,10 @@ class PixelLoss(keras.losses.Loss):
 
 
 class Overlap(keras.metrics.Metric):
-    """Dice or IoU of the objects, exact over an epoch: pixels are counted, and the ratio is taken at the end.
+    """Compute Dice or IoU of the objects over an epoch, exactly: pixels are counted, and the end computes the ratio.
 
-    With several classes of objects it is the mean over these classes. A border class counts as object. Pixels of sample
-    weight 0 do not count. The counts stay exact up to 2**51 pixels; a float32 would lose single pixels from 2**24 on.
+    With several classes of objects, it is the mean over these classes. A border class counts as object. Pixels with sample
+    weight 0 do not count. The counts are exact up to 2**51 pixels; a float32 would lose single pixels above 2**24.
     """
 
     BASE = 2**20
@@ -216,7 +216,7 @@ class Overlap(keras.metrics.Metric):
         self.low.assign(low % self.BASE)
 
     def _decide(self, numbers, shares):
-        """Where each class of objects is true and predicted: two of bool (N, H, W, classes of objects)."""
+        """Return where each class of objects is true and where it is predicted: twice bool (N, H, W, classes of objects)."""
         if self.maps.border or self.maps.single:
             return numbers > 0, shares[..., :1] < 0.5
         count = self.maps.classes
@@ -231,13 +231,13 @@ class Overlap(keras.metrics.Metric):
 
 
 def all_classes(y_pred, maps):
-    """Probabilities of all classes, background first, without the distance map: (N, H, W, maps) -> (N, H, W, classes)."""
+    """Return the probabilities of all classes, background first, no distance map: (N, H, W, maps) -> (N, H, W, classes)."""
     shares = y_pred[..., : maps.class_count]
     return ops.concatenate([1 - shares, shares], axis=-1) if maps.single else shares
 
 
 def _dice_loss(truth, shares, smooth=1.0):
-    """One minus the soft Dice of the classes above 0, a value per image (Milletari et al. 2016): (N, 1, 1)."""
+    """Return one minus the soft Dice of all classes but background, one value per image (Milletari et al. 2016): (N, 1, 1)."""
     truth, shares = truth[..., 1:], shares[..., 1:]
     both = ops.sum(truth * shares, axis=(1, 2))  # (N, H, W, K) -> (N, K)
     total = ops.sum(truth + shares, axis=(1, 2))

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import devices
 import prediction
 from benchmarks.network import SIDE, median_seconds
+from maps import OutputMaps
 from system.backend import keras
 from unet import build_unet
 
@@ -27,7 +28,7 @@ def main():
     for precision in ("float32", "bfloat16"):
         devices.set_precision(precision, [])
         for filters, batch in ((64, 2), (16, 1), (16, 2), (16, 8)):
-            model = build_unet(filters=filters, distance=True)
+            model = build_unet(maps=OutputMaps(distance=True), filters=filters)
             plain = keras.Model(model.inputs, model.outputs)
             usual = tf.function(lambda images, plain=plain: plain(images, training=False), input_signature=signature)
             folded = prediction.predict_function(model)

@@ -1,4 +1,4 @@
-"""What a run leaves for people: predictions, scores, the model card, figures, and the lines at the end."""
+"""Write the results of a run: predictions, scores, the model card, figures, and the lines at the end."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,13 +22,14 @@ from system.files import write_json, write_text, written_whole
 from system.names import short_names
 from unet import reach
 
-OF_EVERY_RUN = ("threshold", "validation_dice", "pixel_size")  # numbers among the scores that no recipe has for itself
+OF_EVERY_RUN = ("threshold", "validation_dice", "pixel_size")  # numbers among the scores of every run, whatever the recipe
 
 
 def write_predictions(folder: Path, predictions: Predictions) -> None:
     """Write <name>_mask.png and <name>_probability.png (0 to 255 for 0 to 1) of every image.
 
-    Masks are 0/255 for two classes and class numbers for more; the probability is that of any foreground.
+    With two classes, masks hold 0 and 255; with more, class numbers. The probability is that of the foreground, whatever the
+    class.
     """
     maps = predictions.maps
     for sample, probability, mask in zip(*predictions[:3], strict=True):
@@ -42,9 +43,9 @@ def write_predictions(folder: Path, predictions: Predictions) -> None:
 def score(
     predictions: Predictions, config: Config, facts: dict, fitted: dict, recipe: Recipe, strata: dict
 ) -> tuple[pd.DataFrame, dict]:
-    """Score the test set: (one row per image, summary as scores.json holds it, with every stratum and every class).
+    """Score the test set: (one row per image, summary for scores.json, with every stratum and every class).
 
-    ``fitted``: what the validation set decided, kept beside the scores. ``strata``: {number: name} where strata have names.
+    ``fitted``: what the validation set decided; it is added to the summary. ``strata``: {number: name}, {} without names.
     """
     table = with_names(score_table(predictions.samples, predictions.masks, config.classes), strata)
     summary = {**facts, **fitted, **summarise(table)}
@@ -67,18 +68,18 @@ def write_scores(folder: Path, table: pd.DataFrame, summary: dict) -> None:
 
 
 def write_result(folder: Path, result: RecipeResult, recipe: Recipe, strata: dict) -> None:
-    """Write what a recipe measured: <table>.csv, figures/<figure>.png and <name>.tif; ``strata`` as in ``score``."""
+    """Write the result of a recipe: <table>.csv, figures/<figure>.png and <name>.tif; ``strata`` as in ``score``."""
     for name, table in result.tables.items():
         write_text(folder / f"{name}.csv", with_names(table, strata, ("stratum", recipe.stratum)).to_csv(index=False))
     for name, figure in result.figures.items():
         save_figure(figure, folder / "figures" / f"{name}.png")
     for name, array in result.tiffs.items():
         with written_whole(folder / f"{name}.tif") as temporary:
-            tifffile.imwrite(temporary, array, imagej=array.dtype != np.uint32)  # ImageJ has no whole numbers of 32 bits
+            tifffile.imwrite(temporary, array, imagej=array.dtype != np.uint32)  # ImageJ does not know uint32
 
 
 def write_model_card(folder: Path, config: Config, facts: dict, summary: dict, history: pd.DataFrame, precision: str) -> None:
-    """Write model.json: everything that a user of model.keras must know, also one without this program."""
+    """Write model.json: everything that a user of model.keras must know, with or without this program."""
     card = {
         "input": describe_input(config),
         "outputs": config.maps.describe(),
@@ -103,7 +104,7 @@ def write_model_card(folder: Path, config: Config, facts: dict, summary: dict, h
 
 
 def describe_input(config: Config) -> dict:
-    """Say for the model card what the network takes."""
+    """Describe for the model card the images that the network expects."""
     colour = (
         "gray; a colour image becomes gray by 0.299 red + 0.587 green + 0.114 blue, or by its brightest channel if all its "
         "pixels have one tint; alpha is ignored"
@@ -127,7 +128,7 @@ def describe_input(config: Config) -> dict:
 
 
 def describe_post_processing(config: Config) -> list[str]:
-    """Say for the model card, step by step, how outputs become probabilities, masks and objects."""
+    """Describe for the model card, step by step, how outputs become probabilities, masks and objects."""
     maps = config.maps
     foreground = "map 0" if maps.single else "1 - map 0"
     mask = f"mask: foreground > threshold; foreground = {foreground}"
@@ -188,12 +189,12 @@ def write_figures(
 
 
 def said(kind: str) -> str:
-    """The name of a kind of stratum as people write it."""
+    """Return the name of a kind of stratum as people write it."""
     return kind.replace("_", " ").replace("kmeans", "k-means")
 
 
 def describe(summary: dict, title: str, kind: str) -> str:
-    """The scores as a few lines for the terminal."""
+    """Return the scores as a few lines for the terminal."""
     lines = [f"{title}: test set of {summary['images']} images, threshold {summary['threshold']}"]
     if summary["groups"] < MINIMUM_GROUPS:
         lines.append(f"  no 95 % intervals: independent groups of images: {summary['groups']}, needed: {MINIMUM_GROUPS}")

@@ -1,4 +1,4 @@
-"""The folder of one run: made once, never overwritten, found again to resume; what is written there besides weights."""
+"""The folder of a run: how it is made, never overwritten and found again, and the files that describe the run."""
 
 import importlib.metadata
 import os
@@ -8,38 +8,40 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from config import Config
 from data import Split
 from system.files import claim, is_claimed, read_json, remove_leftovers, write_json, written_whole
 from system.paths import INSTALLED
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "scikit-learn", "opencv-python-headless", "grain")
-PROBABILITIES = "probabilities"  # folder of predictions that is deleted when the run is finished
-FINISHED = {"config.json": "scores.json", "series.json": "summary.csv"}  # what a run, or a series, writes first and last
+PROBABILITIES = "probabilities"  # folder of predictions; it is deleted when the run is finished
+FINISHED = {"config.json": "scores.json", "series.json": "summary.csv"}  # the first and the last file of a run or series
 
 
-def make_run_folder(config, root=Path("runs")):
-    """Make and return a new folder, ``config.output`` or runs/<recipe>/<date-time>; ValueError when it exists."""
+def make_run_folder(config: Config, root: Path = Path("runs")) -> Path:
+    """Make and return a new folder, ``config.output`` or runs/<recipe>/<date-time>. Raises ValueError if it exists."""
     return make_folder(config.output, root / config.recipe)
 
 
-def make_folder(wanted, parent, kind=""):
-    """Make and return the folder ``wanted``, or <date-time><kind> in ``parent`` if None; ValueError when it exists."""
+def make_folder(wanted: str | None, parent: Path, kind: str = "") -> Path:
+    """Make and return the folder ``wanted``, or <date-time><kind> in ``parent`` if None. Raises ValueError if it exists."""
     folder = Path(wanted) if wanted else parent / f"{datetime.now():%Y-%m-%d-%H%M%S}{kind}"
     try:
         folder.mkdir(parents=True)
     except FileExistsError as error:
         raise ValueError(
-            f"{folder}: exists already and is not overwritten; choose another --output, or --resume it."
+            f"{folder}: exists already and is not overwritten; choose another --output, or continue it with --resume."
         ) from error
     claim(folder)
     return folder
 
 
-def find_run(recipe, folder="", root=Path("runs")):
-    """The run or series to resume: ``folder``, or a recipe's newest unfinished one at which no process works.
+def find_run(recipe: str, folder: str = "", root: Path = Path("runs")) -> Path:
+    """Return the run or series to resume: ``folder``, else the newest unfinished one of a recipe on which no process works.
 
-    Raises ValueError when there is none.
+    Raises ValueError if there is none.
     """
     if folder:
         found = Path(folder)
@@ -48,24 +50,24 @@ def find_run(recipe, folder="", root=Path("runs")):
         unfinished = [path for path in begun if not (path.parent / FINISHED[path.name]).exists()]
         unfinished = [path for path in unfinished if not is_claimed(path.parent)]
         if not unfinished:
-            raise ValueError(f"{root / recipe}: no unfinished run to resume here; start one without --resume.")
+            raise ValueError(f"{root / recipe}: holds no unfinished run to resume; start one without --resume.")
         found = max(unfinished, key=lambda path: path.stat().st_mtime).parent
     if not any((found / name).exists() for name in FINISHED):
-        raise ValueError(f"{found}: not a run folder (it has no config.json).")
+        raise ValueError(f"{found}: is not the folder of a run (it has no config.json); give the folder of a run to --resume.")
     for begin, end in FINISHED.items():
         if (found / begin).exists() and (found / end).exists():
-            raise ValueError(f"{found}: this run is finished, its scores are in {end}; nothing to resume.")
+            raise ValueError(f"{found}: this run is finished, its scores are in {end}; there is nothing to resume.")
     return found
 
 
-def read_config(folder):
-    """The configuration of a run; raises ValueError that names the file when it cannot be read."""
+def read_config(folder: Path) -> Config:
+    """Read the configuration of a run. Raises ValueError that names the file if it cannot be read."""
     path = folder / "config.json"
     return Config.from_json(read_json(path)["config"], source=path)
 
 
 def continue_run(folder: Path, split: Split) -> Path:
-    """Check that the images and their roles are those of the run, tidy up, and return its folder; else ValueError."""
+    """Remove temporary files from the folder of a run, and return it. Raises ValueError if images or roles have changed."""
     before, now = read_json(folder / "split.json"), split.to_json()
     if before != now:
         old, new = ({name: entry for members in split.values() for name, entry in members.items()} for split in (before, now))
@@ -82,15 +84,15 @@ def continue_run(folder: Path, split: Split) -> Path:
     return folder
 
 
-def write_start(folder, config, source, split, hardware):
+def write_start(folder: Path, config: Config, source: Path, split: Split, hardware: dict) -> None:
     """Write config.json (settings, and the absolute path of the data), split.json and environment.json."""
     write_json(folder / "split.json", split.to_json())
     write_json(folder / "environment.json", environment(hardware))
     write_json(folder / "config.json", {"source": os.path.abspath(source), "config": config.to_json()})
 
 
-def environment(hardware):
-    """What a run was made with: code revision, versions, backend, processor, and ``hardware`` as the caller says."""
+def environment(hardware: dict) -> dict:
+    """Return what a run was made with: code revision, versions, backend, processor, and the entries of ``hardware``."""
     import keras
 
     return {
@@ -105,26 +107,26 @@ def environment(hardware):
     }
 
 
-def read_title(folder):
-    """What the images of a finished run are called."""
+def read_title(folder: Path) -> str:
+    """Return the title of the images of a finished run."""
     return read_json(folder / "scores.json")["title"]
 
 
-def is_series(folder):
-    """Whether a folder is that of a series of runs."""
+def is_series(folder: Path) -> bool:
+    """Return whether a folder is that of a series of runs."""
     return (folder / "series.json").exists()
 
 
-def to_resume(folder):
-    """The folder to resume for a run: that of its series, if it belongs to one."""
+def to_resume(folder: Path) -> Path:
+    """Return the folder that --resume needs for a run: that of its series, if it belongs to one."""
     return folder.parent if is_series(folder.parent) else folder
 
 
 def save_model(model, path: Path) -> None:
-    """Save a network that ``keras.saving.load_model`` opens in safe mode, with no custom objects.
+    """Save a network so that ``keras.saving.load_model`` opens it in safe mode, without custom objects.
 
-    The same layers without loss and optimiser, computing in float32: the precision of the machine that trained the network
-    would be slow, or unknown, on others.
+    The file holds the layers without loss and optimiser, with float32 as their precision: other machines may compute slowly in
+    the precision of the training, or not at all.
     """
     from devices import in_precision
 
@@ -133,7 +135,7 @@ def save_model(model, path: Path) -> None:
 
 
 def _revision():
-    """The git commit of this code, "+" if files differ from it; the version if it is installed; None without git."""
+    """Return the git commit of this code, "+" if files differ from it; the version if it is installed; None without git."""
     if INSTALLED:  # git would answer for the user's repository
         return _version("microscopy-unet")
     try:
@@ -157,7 +159,7 @@ def _version(package):
         return None
 
 
-def save_figure(figure, path, dpi=110):
+def save_figure(figure: Figure, path: Path, dpi: int = 110) -> None:
     """Write a matplotlib Figure as PNG, whole or not at all."""
     with written_whole(path) as temporary:
         figure.savefig(temporary, dpi=dpi)

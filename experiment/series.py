@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from config import flag
+from config import Config, flag
 from experiment import plots
 from experiment.run_folder import make_folder, save_figure
 from scores.intervals import mean_interval
@@ -21,14 +21,14 @@ from system.names import readable
 PLAN = "series.json"
 
 
-def start(recipe, given, values, root):
+def start(recipe: str, given: dict, values: dict[str, list], root: Path) -> Path:
     """Make and return the folder of a new series. Raises ValueError if it exists. ``values``: {setting: [values]}."""
     folder = make_folder(given.get("output"), root / recipe, "-series")
     write_json(folder / PLAN, {"recipe": recipe, "given": {**given, "output": None}, "values": values})
     return folder
 
 
-def check(config, values):
+def check(config: Config, values: dict[str, list]) -> None:
     """Raise ValueError for values that cannot work, or that are given twice, before the first run begins."""
     for name, chosen in values.items():
         if len(set(chosen)) < len(chosen):
@@ -37,19 +37,21 @@ def check(config, values):
         config.replace(**change)
 
 
-def read(folder):
+def read(folder: Path) -> tuple[str, dict, dict[str, list]]:
     """Return (recipe, settings of every run, {setting: [values]}) from the folder of a series."""
     plan = read_json(folder / PLAN)
     return plan["recipe"], plan["given"], plan["values"]
 
 
-def runs(folder, values):
+def runs(folder: Path, values: dict[str, list]) -> list[tuple[dict, Path]]:
     """Return [(settings of one run, its folder), ...], one for every combination of the values."""
     changes = [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
     return [(change, folder / "_".join(f"{name}={value}" for name, value in change.items())) for change in changes]
 
 
-def write_results(folder, values, main_scores, title):
+def write_results(
+    folder: Path, values: dict[str, list], main_scores: tuple[str, ...], title: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Write the tables and the figure of a series whose runs are all finished; return summary and spread (DataFrames)."""
     table = pd.DataFrame([{**change, **flatten(read_json(run / "scores.json"))} for change, run in runs(folder, values)])
     varied = [name for name in values if name != "seed"] or ["seed"]
@@ -66,7 +68,7 @@ def write_results(folder, values, main_scores, title):
     return summary, over_all
 
 
-def flatten(scores):
+def flatten(scores: dict) -> dict[str, float]:
     """Return the numbers among the scores of a run: {"dice_mean": ..., "dice_median": ..., "v_rand": ...}."""
     flat = {}
     for name, value in scores.items():

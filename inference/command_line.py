@@ -9,8 +9,9 @@ from system.paths import SHIPPED
 MOST_TTA = 8  # ways to turn and mirror an image
 DESCRIPTION = (
     "Segment images with a trained network. For each image it writes <name>_mask.tif (0/255), <name>_objects.tif (object "
-    "numbers) and <name>_overlay.png; for all images measurements.csv (a row per object), images.csv (a row per image, with "
-    "its flags) and report.html. Stacks are segmented page by page. Inputs are never changed."
+    "numbers), <name>_overlay.png and, for a network with several classes, <name>_classes.tif; for all images "
+    "measurements.csv (a row per object), images.csv (a row per image, with its flags) and report.html. Stacks are segmented "
+    "page by page. Inputs are never changed."
 )
 
 

@@ -1,6 +1,6 @@
-"""Keras, imported quietly: what starts it says ``from backend import keras``.
+"""Import Keras quietly: other modules write ``from system.backend import keras``.
 
-TensorFlow reads its settings when it is first imported, and writes lines about CUDA and oneDNN before any log level acts.
+TensorFlow reads its settings when it is first imported. It writes lines about CUDA and oneDNN before any log level acts.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on CPUs wi
 
 @contextlib.contextmanager
 def held_back_errors():
-    """Inside, what any code of this process writes to standard error is held back; an exception lets it out."""
+    """Hide everything that this process writes to standard error; show it if the block raises an exception."""
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as held:

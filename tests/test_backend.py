@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_keras_is_imported_without_a_word():
-    done = subprocess.run([sys.executable, "-c", "import backend"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", "import system.backend"], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

@@ -43,7 +43,7 @@ def test_what_a_name_says():
 @pytest.mark.parametrize("name", ["image.TIF", "SIMCEPImages_A24_C_F48_s17_w2.TIF", "SIMCEPImages_Z24_C1_F1_s1_w1.TIF"])
 def test_other_names_are_refused(folder, name):
     tifffile.imwrite(folder / bbbc005.IMAGES / name, np.zeros((32, 32), np.uint8))
-    with pytest.raises(ValueError, match=rf"{name}: not a name of BBBC005"):
+    with pytest.raises(ValueError, match=rf"{name}: is no file name of BBBC005"):
         bbbc005.load(folder)
 
 

@@ -76,7 +76,7 @@ def test_several_data_sets_and_none(tmp_path):
     (tmp_path / "PhC-C2DH-U373/01").mkdir(parents=True)
     with pytest.raises(ValueError, match="holds DIC-C2DH-HeLa, PhC-C2DH-U373; say which one with --data"):
         cells.find(tmp_path)
-    with pytest.raises(ValueError, match="not a data set of the Cell Tracking Challenge"):
+    with pytest.raises(ValueError, match="is no data set of the Cell Tracking Challenge"):
         cells.load(tmp_path)
 
 

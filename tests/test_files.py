@@ -54,7 +54,7 @@ def test_a_process_killed_in_mid_write_leaves_what_was_there(tmp_path):
     path.write_text("before")
     program = (
         "import os, signal, sys; sys.path.insert(0, '.')\n"
-        "from files import written_whole\n"
+        "from system.files import written_whole\n"
         f"with written_whole({str(path)!r}) as temporary:\n"
         "    temporary.write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -97,7 +97,7 @@ def test_json_comes_back_and_broken_json_is_named(tmp_path):
 @pytest.fixture
 def another(tmp_path):
     """Another process that has claimed a folder."""
-    program = f"import sys; sys.path.insert(0, {str(Path(files.__file__).parent)!r}); import files, time; "
+    program = f"import sys, time; sys.path.insert(0, {str(Path(files.__file__).parents[1])!r}); from system import files; "
     program += f"files.claim({str(tmp_path)!r}); print('claimed', flush=True); time.sleep(100)"
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "claimed\n"
@@ -108,7 +108,7 @@ def another(tmp_path):
 
 def test_a_folder_is_claimed_by_one_process_until_it_ends_however_it_ends(another, tmp_path):
     assert files.is_claimed(tmp_path)
-    with pytest.raises(ValueError, match=f"{tmp_path}: another process is at work here; wait until it has ended"):
+    with pytest.raises(ValueError, match=f"{tmp_path}: another process works in this folder; wait until it has ended"):
         files.claim(tmp_path)
     another.kill()
     another.wait()
@@ -134,10 +134,10 @@ def test_a_run_at_which_another_process_works_is_not_the_one_to_resume(another, 
 
 
 def test_results_and_runs_are_claimed(another, tmp_path):
-    with pytest.raises(ValueError, match="another process is at work here"):
+    with pytest.raises(ValueError, match="another process works in this folder"):
         outputs.enter(tmp_path)
     write_json(tmp_path / "split.json", {"train": {}, "validation": {}, "test": {}})
-    with pytest.raises(ValueError, match="another process is at work here"):
+    with pytest.raises(ValueError, match="another process works in this folder"):
         run_folder.continue_run(tmp_path, Split([], [], []))
     made = run_folder.make_folder(tmp_path.parent / f"{tmp_path.name}-made", tmp_path)
     outputs.enter(tmp_path.parent / f"{tmp_path.name}-results")

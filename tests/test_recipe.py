@@ -63,6 +63,10 @@ def test_a_module_without_a_recipe_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(recipe.RECIPES, "half_done", "not finished")
     with pytest.raises(ValueError, match=r"half_done\.py: does not end with RECIPE = Recipe\(name='half_done'"):
         read_recipe("half_done")
+    (tmp_path / "half_done2.py").write_text("from recipe import Recipe\nRECIPE = Recipe(name='half_done2', title='x')\n")
+    monkeypatch.setitem(recipe.RECIPES, "half_done2", "not finished")
+    with pytest.raises(ValueError, match=r"half_done2\.py: .*missing 4 required .*'licence', 'config', 'load', and 'split'"):
+        read_recipe("half_done2")
     with pytest.raises(ValueError, match="there is no recipe 'cats'"):
         read_recipe("cats")
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 import tiles
-from objects import separate, separate_by_seeds
+from objects import separate_by_distance, separate_by_markers
 
 
 def partition(labels):
@@ -40,26 +40,26 @@ def test_blocks_cover_every_pixel_once_and_look_further():
 
 def test_nuclei_that_form_one_piece_are_those_of_one_look(small_blocks, monkeypatch):
     mask, depth = crowd()
-    divided = separate(mask, 0.2, depth=depth)
+    divided = separate_by_distance(mask, 0.2, distance=depth)
     monkeypatch.setattr(tiles, "BLOCK_SIDE", 4096)
-    at_once = separate(mask, 0.2, depth=depth)
+    at_once = separate_by_distance(mask, 0.2, distance=depth)
     assert at_once.max() == 144 and ndimage.label(mask)[1] == 1
     assert partition(divided) == partition(at_once) and divided.max() == 144
 
 
 def test_seeds_in_blocks_are_those_of_one_look(small_blocks, monkeypatch):
     mask, depth = crowd()
-    divided = separate_by_seeds(mask, depth, 0.5)
+    divided = separate_by_markers(mask, depth, 0.5)
     monkeypatch.setattr(tiles, "BLOCK_SIDE", 4096)
-    assert partition(divided) == partition(separate_by_seeds(mask, depth, 0.5)) and divided.max() == 144
+    assert partition(divided) == partition(separate_by_markers(mask, depth, 0.5)) and divided.max() == 144
 
 
 @pytest.mark.parametrize("rows", [slice(0, 300), slice(40, 52)], ids=["all of the image", "a long bar"])
 def test_an_object_larger_than_a_block_stays_one(small_blocks, rows):
     mask = np.zeros((300, 400), bool)
     mask[rows] = True
-    assert separate(mask).max() == 1
-    assert separate(mask, 0.2, depth=mask.astype(float)).max() == 1
+    assert separate_by_distance(mask).max() == 1
+    assert separate_by_distance(mask, 0.2, distance=mask.astype(float)).max() == 1
 
 
 def test_only_what_shares_most_of_both_is_the_same():

@@ -176,7 +176,7 @@ def test_a_batch_larger_than_the_data(nuclei_folder, tmp_path, capsys):
 
 
 def test_nothing_to_resume(run, tmp_path, capsys):
-    assert "not a run folder (it has no config.json)" in refused(capsys, "--resume", tmp_path)
+    assert "is not the folder of a run (it has no config.json)" in refused(capsys, "--resume", tmp_path)
     assert "this run is finished" in refused(capsys, "--resume", run[0])
 
 
