@@ -1,4 +1,4 @@
-"""The batches that ``fit`` learns from: tiles drawn, augmented and stacked, the same for any number of worker processes.
+"""The batches for ``fit``: tiles are drawn, augmented and stacked; the number of worker processes does not change them.
 
 Worker processes are Google's grain; ``benchmarks/loaders.py`` compares it with the alternatives. They import neither
 TensorFlow nor Keras, and read the samples from a file that they share.
@@ -30,10 +30,10 @@ class TrainingBatches:
 
     A batch is (images, targets) or, with border weights, (images, targets, weights): images float32 (N, tile, tile, C),
     normalised; targets uint8 (N, tile, tile, 1), with a distance map float32 (N, tile, tile, 2); weights float32 (N, tile,
-    tile). Where several machines train together, each has its part of every batch; ``world``: (rank, world size).
-    Set ``epoch`` (from 0) before an epoch begins. The workers prepare the batches of the whole run in order; a batch that is
-    asked for out of turn is made in this process, and is the same. An exception in a worker reaches the caller and names the
-    image.
+    tile). If several machines train together, each one has its part of every batch; ``world``: (rank, world size). Set
+    ``epoch`` (from 0) before an epoch begins. The workers prepare the batches of the whole run in order. A batch that is
+    requested in another order is made in this process, and is the same. An exception in a worker reaches the caller and names
+    the image.
     """
 
     def __init__(self, samples, config, epoch=0, world=(0, 1)):
@@ -97,15 +97,15 @@ def check_batch_size(samples, config, replicas=1):
 
 
 class BatchMaker:
-    """A function of the number of a batch in the run that makes this batch, see ``TrainingBatches``.
+    """Make a batch from its number in the run, see ``TrainingBatches``.
 
-    Everything random is keyed to (seed, number of the tile in the run), never to the process that draws it.
+    All random choices depend on (seed, number of the tile in the run), never on the process that draws the tile.
     """
 
     def __init__(self, samples, config, world=(0, 1)):
         self.samples, self.config, self.world = samples, config, world
         self.strata = np.array([sample.stratum for sample in samples])
-        self.orders = {}  # of the rounds at hand: sorting many samples for each tile takes time
+        self.orders = {}  # of the current round, because sorting many samples for each tile takes time
 
     def __call__(self, number):
         first = number * self.config.batch_size
@@ -177,7 +177,7 @@ def _draw_tile(rng, sample, config):
 
 
 def _target(mask, object_classes, config):
-    """Return what the network shall predict for a tile: class numbers and, if it has one, the distance map: (H, W, 1 or 2)."""
+    """Return the target of a tile: class numbers and, if the network learns one, the distance map: (H, W, 1 or 2)."""
     truth = class_target(mask, class_of_objects(mask, object_classes), config.maps, config.border)
     return np.stack([truth, distance_target(mask)], axis=-1) if config.distance else truth[..., None]
 
@@ -203,11 +203,11 @@ def border_weights(mask, w0=10.0, sigma=5.0):
 
 
 class ValidationBatches:
-    """The validation set as a sequence of (images, targets, weights) batches, without augmentation, each pixel counted once.
+    """The validation set as a sequence of (images, targets, weights) batches, without augmentation; each pixel counts once.
 
-    Weights are 1, but 0 for reflected padding, for pixels that an earlier tile holds already, and for the empty tiles
-    that fill the last batch: every batch has ``config.batch_size`` tiles, so that it divides by the number of devices.
-    ``world``: as in ``TrainingBatches``.
+    Weights are 0 for reflected padding, for pixels that an earlier tile contains, and for the empty tiles that fill the last
+    batch; all others are 1. Every batch has ``config.batch_size`` tiles, a multiple of the number of devices. ``world``: as in
+    ``TrainingBatches``.
     """
 
     def __init__(self, samples, config, world=(0, 1)):
@@ -237,7 +237,7 @@ class ValidationBatches:
 
 
 def _places(shape, tile):
-    """Return (y, x, top, left) of the tiles that cover an image: their first pixel, and the first that no tile before holds."""
+    """Return (y, x, top, left) of the tiles that cover an image: first pixel, and first pixel that no earlier tile contains."""
 
     def fresh(side):
         starts = tiles.origins(max(side, tile), tile, 0)
@@ -248,7 +248,7 @@ def _places(shape, tile):
 
 
 def _start_worker(folder, _worker, _workers):
-    """Ignore Ctrl-C, which reaches every process of a terminal: the main process ends the workers, or ends itself."""
+    """Ignore Ctrl-C, which every process of a terminal receives: the main process stops its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_main_process, args=(folder,), daemon=True).start()
 

@@ -42,8 +42,8 @@ class Config:
                                      "thresholds")  # fmt: skip
     test_share: float = option(0.2, "data", "share of the images for the test: they are scored once, at the end")
     hold_out: str | None = option(None, "data", "sample, sequence or block of slices for the test; all: one run for each")
-    split: str = option("independent", "data", "independent: images that show the same specimen get the same role; shuffled: "
-                        "ignore this, to show how much the scores are then too high")  # fmt: skip
+    split: str = option("independent", "data", "independent: images that leak into each other get one role; "
+                        "shuffled: ignore this, to show how much the scores are then too high")  # fmt: skip
     train_images: int | None = option(None, "data", "train with this number of images only, for a learning curve")
     labels: str = option("both", "data", "which labels of the Cell Tracking Challenge to use: gold (drawn by hand), silver "
                          "(computed), both: gold where they exist, else silver")  # fmt: skip

@@ -46,16 +46,16 @@ class Sample:
 
     @cached_property
     def limits(self) -> tuple[float, float]:
-        """The intensities that ``normalise`` maps to 0 and 1."""
+        """Return the intensities that ``normalise`` maps to 0 and 1."""
         return intensity_limits(self.image)
 
     @property
     def class_map(self) -> NDArray[np.uint8]:
-        """The class of each pixel, 0 for background: uint8 (H, W)."""
+        """Return the class of each pixel, 0 for background: uint8 (H, W)."""
         return class_of_objects(self.mask, self.object_classes)
 
     def digests(self) -> dict[str, str]:
-        """Digests of the pixels and of the labels, which change whenever one of them does."""
+        """Return digests of the pixels and of the labels; each changes if any of its values changes."""
         labels = self.mask if self.object_classes is None else np.stack([self.mask, self.class_map])
         return {"image": pixel_digest(self.image), "mask": pixel_digest(labels.astype(np.int64))}
 
@@ -69,19 +69,19 @@ class Split:
     test: list[Sample]
 
     def items(self) -> list[tuple[str, list[Sample]]]:
-        """(role, samples) for each role."""
+        """Return (role, samples) for each role."""
         return [(role, getattr(self, role)) for role in ROLES]
 
     def map(self, change: Callable[[Sample], Sample]) -> "Split":
-        """The same split with every sample changed."""
+        """Return the same split with every sample changed."""
         return Split(*([change(sample) for sample in samples] for _, samples in self.items()))
 
     def __iter__(self) -> Iterator[Sample]:
-        """All samples, role by role."""
+        """Yield all samples, role by role."""
         return (sample for _, samples in self.items() for sample in samples)
 
     def to_json(self) -> dict:
-        """{role: {sample name: {"group", "stratum", "image", "mask"}}}, the last two digests, so that a run can be repeated."""
+        """Return {role: {sample name: {"group", "stratum", "image", "mask"}}}; image and mask are digests."""
         return {
             role: {sample.name: {"group": sample.group, "stratum": sample.stratum, **sample.digests()} for sample in samples}
             for role, samples in self.items()
@@ -115,7 +115,7 @@ class RecipeResult(NamedTuple):
 
 
 def prepare(sample: Sample, channels: int = 1, scale: float = 1.0) -> Sample:
-    """A copy of a sample as the network sees it: ``channels`` channels, height and width times ``scale``."""
+    """Return a copy of a sample as the network sees it: ``channels`` channels, height and width times ``scale``."""
     image, mask = to_channels(sample.image, channels, sample.name), sample.mask
     if scale != 1:
         image = resize_image(image, scale)
@@ -124,17 +124,17 @@ def prepare(sample: Sample, channels: int = 1, scale: float = 1.0) -> Sample:
 
 
 def resize_image(image: NDArray, scale: float) -> NDArray:
-    """An image (H, W, C) with height and width times ``scale``, at least 1 px, same dtype."""
+    """Resize an image (H, W, C): height and width times ``scale``, at least 1 px, same dtype."""
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     return resized.reshape(height, width, image.shape[2])
 
 
 def resize_labels(mask: NDArray, shape: tuple[int, int]) -> NDArray:
-    """Labels (H, W) at another height and width: each pixel gets the label that covers most of it, same dtype.
+    """Resize labels (H, W) to another height and width: each pixel gets the label that covers most of it, same dtype.
 
-    Objects keep their place: a pixel covers the same part of the picture before and after. If two labels cover a pixel
-    equally, every other pixel gets the higher one, so that areas are right in the mean.
+    Objects keep their place in the picture. If two labels cover a pixel equally, every other pixel gets the higher one, so
+    that areas are right on average.
     """
     points = []
     for length, new in zip(mask.shape, shape, strict=True):
@@ -149,7 +149,7 @@ def resize_labels(mask: NDArray, shape: tuple[int, int]) -> NDArray:
 
 
 def _most_frequent(votes, highest=False):
-    """The most frequent of several labels for each pixel; of equally frequent ones the lowest or the highest."""
+    """Return the most frequent of several labels for each pixel; of equally frequent ones, the lowest or the highest."""
     ordered = np.sort(votes, axis=0)[:: -1 if highest else 1]
     best, longest, run = ordered[0].copy(), np.ones(ordered[0].shape, int), np.ones(ordered[0].shape, int)
     for before, now in itertools.pairwise(ordered):
@@ -160,22 +160,21 @@ def _most_frequent(votes, highest=False):
 
 
 def class_of_objects(mask: NDArray, object_classes: NDArray | None) -> NDArray[np.uint8]:
-    """The class of each pixel of a mask of object numbers, 0 for background: uint8 (H, W). Without classes, 0 and 1."""
+    """Return the class of each pixel of a mask of object numbers: uint8 (H, W), 0 is background. Without classes, 0 and 1."""
     return (mask > 0).astype(np.uint8) if object_classes is None else object_classes[mask]
 
 
 def pixel_digest(array: NDArray) -> str:
-    """Sixteen hexadecimal digits that change with the shape, the type and the values of an array."""
+    """Return sixteen hexadecimal digits that depend on the shape, the type and the values of an array."""
     array = np.ascontiguousarray(array)
     return digest(f"{array.dtype.str} {array.shape} ".encode() + array.tobytes())
 
 
-def to_channels(image, channels, name="image"):
+def to_channels(image: NDArray, channels: int, name: str = "image") -> NDArray:
     """Convert (H, W) or (H, W, C) to (H, W, channels), same dtype; the alpha channel of RGBA and gray-alpha is dropped.
 
-    A gray image in a single tint (blue, yellow, ...) becomes gray by its brightest channel, whose values stay as they
-    are. Other colours become gray by the luminance weights of ITU-R BT.601. Raises ValueError for a number of channels
-    that cannot be made.
+    An image in a single tint (blue, yellow, ...) becomes gray by its brightest channel, with unchanged values. Other colours
+    become gray by the luminance weights of ITU-R BT.601. Raises ValueError if the image cannot get this number of channels.
     """
     image = image[..., None] if image.ndim == 2 else image
     found = image.shape[2]
@@ -237,8 +236,8 @@ def evenly(items, count: int) -> list:
     return [items[i] for i in np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)]
 
 
-def check_pair(name, image, mask):
-    """Raise ValueError that names the sample when image and mask do not belong together or are not usable."""
+def check_pair(name: str, image: NDArray, mask: NDArray) -> None:
+    """Raise ValueError that names the sample if image and mask do not belong together or are not usable."""
     check_image(name, image)
     if mask.shape != image.shape[:2]:
         raise ValueError(f"{name}: the image is {image.shape[:2]} px and its mask {mask.shape} px; they must be equal.")
@@ -247,7 +246,7 @@ def check_pair(name, image, mask):
 
 
 def check_image(name: str, image: NDArray) -> None:
-    """Raise ValueError that names the image when it is not usable: its shape, its type, pixels that are not numbers."""
+    """Raise ValueError that names the image if its shape, its type or its pixels (NaN, infinite) are not usable."""
     if image.ndim != 3 or 0 in image.shape:
         raise ValueError(f"{name}: image of shape {image.shape}, expected (height, width, channels).")
     if image.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
@@ -257,10 +256,10 @@ def check_image(name: str, image: NDArray) -> None:
         raise ValueError(f"{name}: {count} pixels are NaN or infinite; replace them.")
 
 
-def intensity_limits(image):
-    """The 1st and 99.8th percentile of an image: what ``normalise`` maps to 0 and 1, whatever the bit depth.
+def intensity_limits(image: NDArray) -> tuple[float, float]:
+    """Return the 1st and 99.8th percentile of an image, which ``normalise`` maps to 0 and 1 at every bit depth.
 
-    Of an image with few other pixels than equal ones, the least and the greatest value; of a constant one, it and 1 more.
+    If nearly all pixels are equal, return the lowest and the highest value; for a constant image, its value and 1 more.
     """
     low, high = (float(limit) for limit in np.percentile(image, (1, 99.8)))
     if high <= low:
@@ -268,14 +267,14 @@ def intensity_limits(image):
     return low, high if high > low else low + 1
 
 
-def normalise(image, limits):
-    """Map ``limits`` to 0 and 1, linearly; float32 of the image's shape. A constant image becomes all zeros."""
+def normalise(image: NDArray, limits: tuple[float, float]) -> NDArray[np.float32]:
+    """Map ``limits`` linearly to 0 and 1: float32, same shape. A constant image becomes all zeros."""
     low, high = limits
     return (image.astype(np.float32) - np.float32(low)) / np.float32(high - low)
 
 
 def check_classes(samples: list[Sample], classes: int) -> None:
-    """Raise ValueError when the labels do not have the number of classes that the configuration says."""
+    """Raise ValueError if the labels do not have the number of classes that the configuration says."""
     if classes == 2:
         return
     highest = max((int(sample.class_map.max()) for sample in samples), default=0)

@@ -38,6 +38,7 @@ from system.progress import progress
 CONFIG = Config(recipe="dsb", distance=True, filters=32, dropout=0.2, augment=0.5, epochs=36, smoothing=5, tta=8)
 SIMULATED = CONFIG.replace(filters=8, epochs=6, steps=24, learning_rate=3e-3, tta=1)
 CLUSTERS = 8
+IMAGES_PER_CLUSTER = 8  # at least, in the mean: a role needs its share of every cluster
 CACHE = WORK / "datasets" / "cache"
 CACHE_VERSION = 2  # increase it when the stored arrays change
 CACHE_FROM = 2000  # files; to read fewer takes about a second
@@ -94,7 +95,8 @@ def load(source: Path, config: Config = CONFIG, cache: Path | None = CACHE) -> l
 def split(samples: list[Sample], config: Config) -> Split:
     """Give each role an equal share of every k-means cluster of images; crops of one photograph get one role."""
     groups, _ = leaks.leak_groups([sample.image for sample in samples])
-    strata = tables.kmeans_clusters(tables.image_table(samples), CLUSTERS)
+    count = max(1, min(CLUSTERS, len(samples) // IMAGES_PER_CLUSTER))
+    strata = tables.kmeans_clusters(tables.image_table(samples), count)
     return splits.split_by_group(
         splits.with_groups(samples, groups, strata), config.validation_share, config.test_share, config.seed
     )

@@ -84,19 +84,23 @@ def fit_threshold(probabilities: Sequence[NDArray], masks: Sequence[NDArray], ma
 
 
 def score_table(samples: Sequence, masks: Sequence[NDArray], classes: int = 2) -> pd.DataFrame:
-    """Score masks against samples: one row per image with name, group, stratum, the pixel scores and the counts behind them.
+    """Return one row per image: name, group, stratum, the pixel scores, and the counts of all foreground together.
 
-    With more than two classes, the scores are means over the classes of objects and the counts are sums over them. Dice and
-    IoU of each class have columns of their own, <score>_class_<number>.
+    With more than two classes the scores are means over the classes of objects, but accuracy is the share of pixels with the
+    right class; <score>_class_<number> and <count>_class_<number> stand beside them for each class.
     """
     rows = []
     for sample, mask in zip(samples, masks, strict=True):
-        each = class_counts(sample.class_map, mask, classes)
-        scores = [pixel_scores(counts) for counts in each]
+        truth = sample.class_map
         row = {"name": sample.name, "group": sample.group, "stratum": sample.stratum}
-        row |= pd.DataFrame(scores).mean().to_dict() | Counts(*np.sum(each, axis=0).tolist())._asdict()
+        each = class_counts(truth, mask, classes)
+        row |= pd.DataFrame([pixel_scores(counts) for counts in each]).mean().to_dict()
+        row |= count_pixels(truth, mask)._asdict()
         if classes > 2:
-            row |= {f"{name}_class_{k}": part[name] for k, part in enumerate(scores, 1) for name in ("dice", "iou")}
+            row["accuracy"] = float((truth == mask).mean())
+            for number, counts in enumerate(each, 1):
+                parts = pixel_scores(counts) | counts._asdict()
+                row |= {f"{name}_class_{number}": parts[name] for name in ("dice", "iou", *Counts._fields)}
         rows.append(row)
     return pd.DataFrame(rows)
 

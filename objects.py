@@ -56,13 +56,13 @@ def find_objects(mask: NDArray, probability: NDArray, how: Watershed, maps: Outp
 
 
 def find_all_objects(predictions: Predictions, how: Watershed) -> list[NDArray[np.int32]]:
-    """The numbered objects of every image: [int32 (H, W)]."""
+    """Number the objects of every image: [int32 (H, W)]."""
     images = zip(predictions.masks, predictions.probabilities, strict=True)
     return [find_objects(mask, probability, how, predictions.maps) for mask, probability in images]
 
 
 def classify_objects(labels: NDArray[np.int32], pixel_classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The class of each object, that of most of its pixels: uint8 (objects + 1,), 0 for the background.
+    """Return the class of each object, the class of most of its pixels: uint8 (objects + 1,), 0 for the background.
 
     ``labels``: object numbers (H, W), from 1 without gaps. ``pixel_classes``: the class of each pixel (H, W), from 1.
     """
@@ -165,7 +165,7 @@ def _divide_in_blocks(place, piece, divide_one):
 def fit_watershed(
     validation: Predictions, score: Callable[[Sequence, Sequence[NDArray]], float], most: int = FITTED_ON
 ) -> Watershed:
-    """The parameters with the best ``score`` on at most ``most`` validation images.
+    """Return the parameters with the best ``score`` on at most ``most`` validation images.
 
     First h or the marker threshold is tried together with the minimum area, then the minimum confidence. ``score``: a
     function of samples and label images, such as ``scores.matching.mean_seg``; higher is better.
@@ -198,7 +198,7 @@ def fit_watershed(
 
 
 def candidates(maps: OutputMaps, minimum_areas: Sequence[int]) -> list[Watershed]:
-    """The parameters to try for a network with these maps."""
+    """Return the parameters to try for a network with these maps."""
     if maps.border:
         return [Watershed(None, value, area) for value, area in itertools.product(MARKER_THRESHOLDS, minimum_areas)]
     heights = H_DISTANCE_MAP if maps.distance else H_PIXELS
@@ -226,7 +226,7 @@ def _keep(labels, kept):
 
 
 def _sums(labels, values=None):
-    """The sum of ``values`` in every label from 0 on, or its area in px: float64."""
+    """Return the sum of ``values`` in each label from 0 on, or without values its area in px: float64."""
     total = np.zeros(labels.max(initial=0) + 1)
     for rows in _strips(labels):
         weights = None if values is None else values[rows].ravel()

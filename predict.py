@@ -84,7 +84,8 @@ def predict_with(client, folder, paths, network, options):
         flagged = outputs.finish(folder, settings, network.card, failed)
     for reason in failed.values():
         print(f"Not segmented: {reason}", file=sys.stderr)
-    print(f"{flagged} Look at {folder / 'report.html'} first.")
+    unchecked = " Stability was not checked, because --tta is 1." if options.tta == 1 else ""
+    print(f"{flagged}{unchecked} Look at {folder / 'report.html'} first.")
     return failed
 
 

@@ -52,7 +52,10 @@ def open_network(path: str | Path, engine: str = "keras") -> Network:
         raise ValueError(f"{path}: is a folder; expected a network, which is a .keras file. Name the file in this folder.")
     for needed in (path, card_path):
         if not needed.is_file():
-            raise ValueError(f"{needed}: is not there; a network is a .keras file with its model card (.json) beside it.")
+            raise ValueError(
+                f"{needed}: is not there; a network is a .keras file with its model card (.json) beside it, or the name of "
+                f"a shipped one: {', '.join(SHIPPED)}."
+            )
     card, config = _read_card(card_path)
     model = _load_model(path)
     ends = [tuple(end.shape) for end in (*model.inputs, *model.outputs)]

@@ -123,7 +123,7 @@ _CALLED_WITH = {
 
 
 def _accepts(function, parameters):
-    """Whether a function can be called with so many positional arguments."""
+    """Return whether a function can be called with so many positional arguments."""
     try:
         inspect.signature(function).bind(*parameters.strip("()").split(", "))
     except TypeError:

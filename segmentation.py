@@ -67,7 +67,8 @@ class Segmentation(NamedTuple):
         if self.classes is not None:
             counts = self.measurements["class"].value_counts().sort_index()
             rows["classes"] = ", ".join(f"{count} of class {number}" for number, count in counts.items()) or "none"
-        return rows | {"flags": "; ".join(f"{name} ({RULES[name].text})" for name in self.flags) or "none"}
+        unchecked = "" if self.quality.get("disagreement") is not None else " (stability was not checked: tta is 1)"
+        return rows | {"flags": ("; ".join(f"{name} ({RULES[name].text})" for name in self.flags) or "none") + unchecked}
 
     def __repr__(self):
         *numbers, found = self.summary().items()

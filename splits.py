@@ -93,7 +93,7 @@ def leave_gap(split: Split, place: Callable[[Sample], tuple[str, int]], gap: int
 
 
 def spans(split: Split, place: Callable[[Sample], tuple[str, int]]) -> dict[str, str]:
-    """The frames or slices of every role as text: {role: "01: 0 to 11, 56 to 83"}; ``place`` as in ``leave_gap``."""
+    """Return the frames or slices of each role as text: {role: "01: 0 to 11, 56 to 83"}; ``place`` as in ``leave_gap``."""
     told = {}
     for role, members in split.items():
         parts = {}
@@ -148,7 +148,7 @@ def _count(samples, groups):
 
 
 def _error(held, wanted, group, role):
-    """Squared distance from the wanted counts if a group joined a role; each stratum and role weighs the same."""
+    """Return the squared distance from the wanted counts if a group joined a role; all strata and roles have equal weight."""
     after = held.copy()
     after[role] += group
     return (np.square(after - wanted) / np.maximum(wanted, 1)).sum()
@@ -177,7 +177,7 @@ def _best_role(role, held, wanted, group):
 
 
 def _fill_empty(role_of, counts):
-    """With very few groups a role can stay empty: it takes the smallest group of the role that has most groups."""
+    """Give an empty role the smallest group of the role with most groups; with very few groups, a role can be empty."""
     for role in range(len(ROLES)):
         if not (role_of == role).any():
             fullest = np.bincount(role_of, minlength=len(ROLES)).argmax()

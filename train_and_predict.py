@@ -65,7 +65,7 @@ def run(name, given, resumed=None):
 
 
 def configuration(name, given, resumed=None):
-    """The recipe, the settings, and where the images are; simulated images are made here."""
+    """Return the recipe, the settings, and where the images are. Simulate images if there are none."""
     recipe = read_recipe(name if resumed is None else run_folder.read_config(resumed).recipe)
     source = find_source(recipe, given, resumed)
     if resumed:
@@ -77,7 +77,7 @@ def configuration(name, given, resumed=None):
 
 
 def configure(recipe, given, simulated):
-    """The settings of a run: those of the recipe, then the published ones if asked for, then those that were given."""
+    """Return the settings of a run: those of the recipe, changed by the published ones if asked for, then by the given ones."""
     check_used(recipe, given)
     published = recipe.published.get("settings", {}) if given.get("as_published") else {}
     if given.get("as_published") and not published:

@@ -8,7 +8,7 @@ import typing
 from config import CHOICES, GROUPS, SINGLE, Config, flag
 from recipe import RECIPES, read_recipe
 
-ALWAYS_ALLOWED = ("workers", "nodes")  # with --resume: the batches are the same whatever they are
+ALWAYS_ALLOWED = ("workers", "nodes")  # with --resume; they do not change the batches
 
 
 def parse_command_line(arguments=None):
@@ -33,7 +33,7 @@ def parse_command_line(arguments=None):
 
 
 def _parser(recipe=None):
-    """The parser; with a ``recipe`` its help shows that recipe's defaults."""
+    """Return the parser; with a ``recipe``, its help shows the defaults of this recipe."""
     parser = argparse.ArgumentParser(
         prog="train_and_predict.py",
         usage="train_and_predict.py [recipe] [options]",
@@ -43,7 +43,7 @@ def _parser(recipe=None):
         epilog="The defaults shown are those of the recipe for real images"
         + (f", {recipe.name}" if recipe else "")
         + "; simulated images have a smaller network and a shorter training. Set UNET_TRACEBACK=1 in the environment to see "
-        "where an error arose.",
+        "where an error arose." + (f" Without effect on this recipe: {', '.join(map(flag, recipe.unused))}." if recipe else ""),
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
         add_help=False,
@@ -72,9 +72,10 @@ def _add_option(group, item, recipe):
     if isinstance(kind, types.UnionType):
         kind = next(part for part in typing.get_args(kind) if part is not type(None))
     default = getattr(recipe.config, item.name) if recipe else item.default
-    unused = recipe is not None and item.name in recipe.unused
-    shown = " (not used by this recipe)" if unused else "" if default is None else f" (default: {_shown(default)})"
+    shown = "" if default is None else f" (default: {_shown(default)})"
     extra = {"help": item.metadata["help"].replace("%", "%%") + shown}
+    if recipe is not None and item.name in recipe.unused:
+        extra["help"] = argparse.SUPPRESS
     if kind is bool:
         extra["action"] = argparse.BooleanOptionalAction
     else:
@@ -107,7 +108,7 @@ def _reader(name, kind, choices):
                 raise argparse.ArgumentTypeError(f"{value!r} is unknown; choose from {', '.join(choices)}")
         if len(values) == 1:
             return values[0]
-        if name in SINGLE or (kind in (int, float) and _looks_like_one_number(parts)):
+        if name in SINGLE or (kind in (int, float) and (_looks_like_one_number(parts) or _impossible(name, values))):
             raise argparse.ArgumentTypeError(
                 f"{text!r} holds a comma, which separates values ({', '.join(map(str, values))}). Write one number with "
                 f"a point before its decimals and nothing between thousands, for example {_without_commas(parts)}"
@@ -117,8 +118,16 @@ def _reader(name, kind, choices):
     return read
 
 
+def _impossible(name, values):
+    """Whether two values between a comma cannot both be right, as in --dropout 0,2: probably a decimal comma."""
+    try:
+        return len(values) == 2 and not [Config(**{name: value}) for value in values]
+    except ValueError:
+        return True
+
+
 def _looks_like_one_number(parts):
-    """Whether commas may be those of decimals or thousands: 0,65 and 10,000, but not 0,1,2 or 4,16."""
+    """Return whether commas may stand for decimals or thousands: true for 0,65 and 10,000, false for 0,1,2 and 4,16."""
     decimals = len(parts) == 2 and parts[0] in ("0", "-0") and len(parts[1]) > 1 and parts[1].isdigit()
     thousands = len(parts[0]) <= 3 and all(len(part) == 3 and part.isdigit() and part[0] == "0" for part in parts[1:])
     return decimals or (parts[0].isdigit() and thousands)

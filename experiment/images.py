@@ -84,7 +84,7 @@ def read_images(recipe: Recipe, config: Config, source: Source) -> Images:
 
 
 def title_of(recipe: Recipe, path: Path, published: bool, simulated: bool) -> str:
-    """What figures and scores call the images."""
+    """Return the title of the images in figures and scores."""
     if simulated:
         return f"{recipe.title}, simulated images"
     if not published:

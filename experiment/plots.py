@@ -3,6 +3,8 @@
 import itertools
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 from figures import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, canvas, name_ticks
 from scores.measurements import QUANTITIES, differences
@@ -11,11 +13,11 @@ from system.names import images_of, readable
 MARKERS = "^os"  # of stains
 
 
-def training_curves(history, best, title, smoothing=1):
+def training_curves(history: pd.DataFrame, best: int, title: str, smoothing: int = 1) -> Figure:
     """Draw loss and Dice over the epochs from ``history`` (DataFrame), and mark the ``best`` one (from 1).
 
     ``smoothing``: number of epochs whose mean validation Dice decided which epoch is the best; that mean is drawn, too. The
-    loss of the validation set is left out: its empty tiles and padding make it another scale than the training set's.
+    validation loss is left out: because of empty tiles and padding, its scale differs from that of the training loss.
     """
     figure, axes = canvas(1, 2, 11, 4.2, title)
     few = {"marker": "o", "markersize": 4} if len(history) < 12 else {}
@@ -37,7 +39,7 @@ def training_curves(history, best, title, smoothing=1):
     return figure
 
 
-def dice_per_stratum(table, title, kind="cluster"):
+def dice_per_stratum(table: pd.DataFrame, title: str, kind: str = "stratum") -> Figure | None:
     """Draw the Dice of each image as a dot, by stratum, with the median of the stratum; None for a single stratum.
 
     ``table``: as ``metrics.score_table`` gives. ``kind``: what a stratum is called.
@@ -60,7 +62,7 @@ def dice_per_stratum(table, title, kind="cluster"):
     return figure
 
 
-def counts(tables, title):
+def counts(tables: dict[str, pd.DataFrame], title: str) -> Figure:
     """Draw counted over true numbers of cells: a panel for each {title: DataFrame with count, counted, focus, stain}."""
     figure, axes = canvas(1, len(tables), 5.2 * len(tables), 5, title)
     colours = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
@@ -82,7 +84,7 @@ def counts(tables, title):
     return figure
 
 
-def agreement(true, measured, title):
+def agreement(true: pd.DataFrame, measured: pd.DataFrame, title: str) -> Figure:
     """Draw the differences of two measurements over their mean (Bland and Altman 1986), a panel for each quantity.
 
     The limits of agreement hold 95 % of the differences if these are normally distributed.
@@ -107,7 +109,7 @@ def agreement(true, measured, title):
     return figure
 
 
-def scores_over_threshold(table, fitted, title):
+def scores_over_threshold(table: pd.DataFrame, fitted: float, title: str) -> Figure:
     """Draw V_rand and V_info over the threshold, and mark the ``fitted`` threshold; ``table``: with those columns."""
     figure, axes = canvas(1, 1, 7.5, 4.6, title)
     axis = axes[0, 0]
@@ -121,7 +123,7 @@ def scores_over_threshold(table, fitted, title):
     return figure
 
 
-def series(table, scores, setting, title):
+def series(table: pd.DataFrame, scores: dict[str, pd.DataFrame], setting: str, title: str) -> Figure:
     """Draw the scores of several runs over the setting that they vary: a dot for each run, the mean and its 95 % interval.
 
     ``table``: one row for each value of the setting, which stands in ``run``, with <score>, <score>_low and <score>_high,

@@ -6,6 +6,7 @@ and a figure. A series is finished when summary.csv exists; before, ``--resume``
 """
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ def flatten(scores: dict) -> dict[str, float]:
     return flat
 
 
-def summarise(table, by, scores, main=()):
+def summarise(table: pd.DataFrame, by: str, scores: Sequence[str], main: Sequence[str] = ()) -> pd.DataFrame:
     """Return the number of runs with the same ``by`` and the mean of each score over them: DataFrame.
 
     The ``main`` scores also get a 95 % interval of the mean, <score>_low and <score>_high, NaN where there is none; see
@@ -94,14 +95,14 @@ def summarise(table, by, scores, main=()):
     return pd.DataFrame(rows)
 
 
-def interval_of_runs(values, largest):
+def interval_of_runs(values: pd.Series, largest: float) -> tuple[float, float]:
     """Return the 95 % interval of a score's mean over runs that differ in their seed: (low, high), else (NaN, NaN).
 
-    ``scores.intervals`` computes it, with each run as a group: there is none for fewer than three runs. All runs use the same
-    data set and, in recipes that do not split it at random, the same test images. So the interval says how much the mean
-    depends on chance (first weights, tiles, the split), and not how much on the choice of images; and it knows nothing about
-    failures that no run shows. ``largest`` value of this score in all runs: up to 1, the score is taken as a share; above,
-    as a quantity without an upper limit. Scores below 0 have no interval.
+    ``scores.intervals`` computes it, with each run as a group, from three runs on. All runs use the same data set and, in
+    recipes that do not split it at random, the same test images. So the interval shows how much the mean depends on chance
+    (first weights, tiles, the split), and not how much it depends on the choice of images. It does not include failures that
+    no run shows. ``largest``: the largest value of this score in all runs. Up to 1, the score counts as a share; above 1, as a
+    quantity without an upper limit. Scores below 0 have no interval.
     """
     known = values.dropna()
     if known.min() < 0:
@@ -110,7 +111,7 @@ def interval_of_runs(values, largest):
     return (np.nan, np.nan) if low is None else (low, high)
 
 
-def spread(table, values, scores):
+def spread(table: pd.DataFrame, values: dict[str, list], scores: Sequence[str]) -> pd.DataFrame:
     """Return mean, standard deviation and lowest of each score over runs that differ in seed and held-out sample: DataFrame.
 
     Runs with other settings are not averaged together, for example those with an honest split and those with a leaking one.

@@ -106,7 +106,10 @@ def cluster_names(table: pd.DataFrame, clusters: ArrayLike) -> dict[int, str]:
     names = {}
     for (number, row), kind in zip(deviations.iterrows(), kinds, strict=True):
         feature = row.abs().idxmax()
-        apart = f", {WORDS[feature][int(row[feature] > 0)]}" * bool(row[feature])
+        high = row[feature] > 0
+        if feature == "skewness" and kind.startswith("bright"):  # few dark objects in a bright field make it low, not high
+            high = not high
+        apart = f", {WORDS[feature][int(high)]}" * bool(row[feature])
         names[int(number)] = f"{number} {kind}{apart}"
     return names
 

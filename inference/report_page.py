@@ -70,6 +70,8 @@ def page(folder, images, objects, settings, card, failed):
 def count_flagged(images):
     """Return a sentence that says how many images of the table were flagged."""
     flagged = int(_is_flagged(images).sum())
+    if not len(images):
+        return "No image was segmented."
     if not flagged:
         return "No image was flagged."
     return f"{flagged} of {_count(len(images), 'image')} {'was' if flagged == 1 else 'were'} flagged."

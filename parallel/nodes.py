@@ -1,6 +1,6 @@
-"""Several machines that train together, by JAX's own engine: they join, compare notes, and leave.
+"""Training on several machines with JAX: join the other processes, compare settings with them, exchange values, and leave.
 
-As elsewhere, each process has a rank, from 0, and the world size is the number of processes.
+Each process has a rank, from 0; the world size is the number of processes.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from system.backend import keras
 from system.files import digest
 
 LONGEST = 4096  # bytes of a path
-SILENCE = 30  # s without a sign of life, after which JAX takes a machine for lost and ends the others
+SILENCE = 30  # s without an answer, after which JAX regards a machine as lost and stops the others
 
 
 class World(NamedTuple):
@@ -85,7 +85,7 @@ def _parse(text):
 
 
 def leave() -> None:
-    """End what ``join`` began; all processes must call it. Afterwards each works alone."""
+    """Leave the processes that ``join`` joined; all of them must call this. Then each one works alone."""
     import jax
 
     jax.distributed.shutdown()
@@ -112,7 +112,7 @@ def compare(
 
 
 def share_folder(world: World, folder: Path | None) -> Path | None:
-    """The folder of rank 0, on all machines."""
+    """Return the folder of rank 0, on all machines."""
     if world.size == 1:
         return folder
     folder = Path(of_first(os.path.abspath(folder or "")))
@@ -121,7 +121,7 @@ def share_folder(world: World, folder: Path | None) -> Path | None:
 
 
 def stop(world: World, error: BaseException) -> None:
-    """End this process at once and say why. A normal exit would wait for a machine that is gone, and abort."""
+    """Stop this process at once and say why. A normal exit would wait for a machine that is gone, and then abort."""
     why = str(error) or type(error).__name__
     reason = f"rank {world.rank} of {world.size} stopped. If another machine did so first, this is the reason: {why}"
     sys.stdout.flush()
@@ -130,28 +130,28 @@ def stop(world: World, error: BaseException) -> None:
 
 
 def count_devices() -> int:
-    """Devices of all machines together, each of which holds a copy of the network."""
+    """Count the devices of all machines; each device holds a copy of the network."""
     import jax
 
     return jax.device_count()
 
 
 def count_own_devices() -> int:
-    """Devices of this machine."""
+    """Count the devices of this machine."""
     import jax
 
     return jax.local_device_count()
 
 
 def of_all(value) -> list:
-    """A number of every machine, in the order of their ranks. All machines must call it."""
+    """Return the value of each machine, in the order of their ranks. All machines must call this function."""
     from jax.experimental import multihost_utils
 
     return multihost_utils.process_allgather(np.asarray(value)).tolist()
 
 
 def of_first(text: str) -> str:
-    """A text of rank 0, on all machines. All machines must call it."""
+    """Return a text of rank 0, on all machines. All machines must call this function."""
     from jax.experimental import multihost_utils
 
     padded = np.zeros(LONGEST, np.uint8)

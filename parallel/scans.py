@@ -17,7 +17,7 @@ from ome_zarr.reader import Multiscales, Reader
 import segmentation
 import tiles
 from data import check_image, intensity_limits, to_channels
-from readers.images import as_image
+from readers.images import as_image, describe_channels
 from tiles import round_up
 from unet import reach
 
@@ -92,7 +92,7 @@ def open_scan(path, channel=None, least=None) -> tuple[dask.array.Array, float |
             f"{path}: holds {channels} channels; choose the one that shows the objects, with --channel 1 to {channels}."
         )
     if channel is not None and not 1 <= channel <= channels:
-        raise ValueError(f"{path}: has no channel {channel}; its channels are 1 to {channels}.")
+        raise ValueError(f"{path}: has no channel {channel}; {describe_channels(channels)}.")
     plane = array[tuple(slice(None) if name in "yx" else (channel or 1) - 1 if name == "c" else 0 for name in names)]
     changes = node.metadata.get("coordinateTransformations") or [[]] * len(levels)  # before version 0.4 there were none
     steps = next((part["scale"] for part in changes[level] if part["type"] == "scale"), None)

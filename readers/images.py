@@ -59,6 +59,11 @@ def read_stack(path: str | Path) -> NDArray:
     return pages[..., 0]
 
 
+def describe_channels(count: int) -> str:
+    """Say which channels an image has: "its channels are 1 to 3"."""
+    return f"its channels are 1 to {count}" if count > 1 else "it has only one; leave --channel out"
+
+
 def read_planes(path: str | Path, channel: int | None = None) -> NDArray:
     """Read all pages of an image file: (pages, H, W, C), dtype as stored.
 
@@ -69,7 +74,7 @@ def read_planes(path: str | Path, channel: int | None = None) -> NDArray:
     pages, axis = read_pages(path, str(path))
     count = pages.shape[-1]
     if channel is not None and not 1 <= channel <= count:
-        raise ValueError(f"{path}: has no channel {channel}; its channels are 1 to {count}.")
+        raise ValueError(f"{path}: has no channel {channel}; {describe_channels(count)}.")
     if channel is None and axis == "C" and count > 1:
         raise ValueError(f"{path}: holds {count} channels; choose the one that shows the objects, with --channel 1 to {count}.")
     return pages if channel is None else pages[..., channel - 1 : channel]

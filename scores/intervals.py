@@ -131,10 +131,14 @@ def _cr2(weights):
 def summarise(table: pd.DataFrame) -> dict:
     """Return mean, median and worst image, and all pixels together, with intervals, for every pixel score.
 
-    ``table``: one row per image, from ``metrics.score_table``.
+    ``table``: one row per image, from ``metrics.score_table``. With more than two classes the scores of all pixels together
+    are means over the classes, without an interval.
     """
     counts = table[list(Counts._fields)].to_numpy()
     pooled, ratios, groups = pool(counts), pixel_ratios(*counts.T), table["group"]
+    several = "dice_class_1" in table
+    if several:
+        pooled = _pooled_over_classes(table)
     return {
         "images": len(table),
         "groups": int(groups.nunique()),
@@ -146,11 +150,19 @@ def summarise(table: pd.DataFrame) -> dict:
                 "median_interval": median_interval(table[name], groups),
                 "worst": float(table[name].min()),
                 "pooled": pooled[name],
-                "pooled_interval": ratio_interval(*ratios[name], groups),
+                "pooled_interval": (None, None) if several else ratio_interval(*ratios[name], groups),
             }
             for name in PIXEL_SCORES
         },
     }
+
+
+def _pooled_over_classes(table):
+    """Return the scores of all pixels together, as means over the classes; accuracy is the share of right pixels."""
+    numbers = [name.rpartition("_")[2] for name in table if name.startswith("dice_class_")]
+    each = [pool(table[[f"{field}_class_{number}" for field in Counts._fields]].to_numpy()) for number in numbers]
+    pixels = table[list(Counts._fields)].sum(axis=1)
+    return pd.DataFrame(each).mean().to_dict() | {"accuracy": float((table["accuracy"] * pixels).sum() / pixels.sum())}
 
 
 def stratum_table(table: pd.DataFrame, kind: str = "kind") -> pd.DataFrame:

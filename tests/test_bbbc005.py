@@ -125,7 +125,7 @@ def test_simulated_cells_have_the_published_number_area_and_blur():
 
 
 def test_true_masks_give_the_true_count(published):
-    """Compact cells (w1) touch, and come apart; the neck is fitted on the same masks."""
+    """Compact cells (w1) touch and are separated; the watershed parameters are fitted on the same masks."""
     samples = [s for s in bbbc005.load(published) if "_F1_" in s.name and s.name.endswith("w1.TIF")]
     truth = as_predicted(samples)
     table = bbbc005.count_table(truth, bbbc005.fit_counts(truth))

@@ -58,6 +58,8 @@ def test_several_values_are_kept_apart():
         (["--pixel-size", "1,5"], "for example 1.5"),
         (["--learning-rate", "10,000"], "'10,000' holds a comma, which separates values (10.0, 0.0)"),
         (["--learning-rate", "0,001"], "for example 0.001"),
+        (["--dropout", "0,2"], "for example 0.2"),
+        (["--validation-share", "0,2"], "for example 0.2"),
         (["--epochs", "1,000"], "for example 1000"),
         (["cats"], "there is no recipe 'cats'; choose one of dsb"),
         (["--resume", "a", "--epochs", "3", "--seed", "1"], "from the run that it continues; remove --epochs, --seed"),
@@ -84,7 +86,8 @@ def test_help_explains_every_option_in_groups(capsys):
     text = " ".join(text.split())
     for item in dataclasses.fields(Config)[1:]:
         assert flag(item.name) in text
-        assert " ".join(item.metadata["help"].split())[:30] in text
+        if item.name not in read_recipe("dsb").unused:
+            assert " ".join(item.metadata["help"].split())[:30] in text
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -93,7 +96,7 @@ def test_help_shows_the_defaults_of_the_recipe(name, capsys):
     for setting in ("filters", "epochs", "tta"):
         help_text = next(item.metadata["help"] for item in dataclasses.fields(Config) if item.name == setting)
         assert f"{help_text} (default: {getattr(recipe.config, setting)})" in text
-    assert text.count("(not used by this recipe)") == len(recipe.unused)
+    assert f"Without effect on this recipe: {', '.join(map(flag, recipe.unused))}." in text
 
 
 def test_several_values_that_could_be_one_number_are_still_several():

@@ -170,7 +170,7 @@ def test_a_part_that_is_complete_needs_no_more_bytes(publish, fetch, server, tmp
     assert everything(tmp_path) == {"dsb/stage1_train.zip": NUCLEI}
 
 
-def test_a_part_longer_than_the_file_begins_anew(publish, fetch, server, tmp_path):
+def test_a_part_longer_than_the_file_starts_again(publish, fetch, server, tmp_path):
     publish("dsb", NUCLEI)
     (tmp_path / "dsb").mkdir()
     (tmp_path / "dsb/stage1_train.zip.part").write_bytes(NUCLEI + b"more")

@@ -267,7 +267,7 @@ REAL = dsb.find(dsb.CACHE.parent / "dsb")
 
 @pytest.mark.skipif(REAL is None, reason="stage1_train is not in datasets/dsb")
 def test_the_published_images():
-    """The numbers of datasets/dsb/README.md; every role holds every cluster in its share, to within one image."""
+    """The numbers of datasets/dsb/README.md; each role gets its share of each k-means cluster, to within one image."""
     samples = dsb.load(REAL)
     if len(samples) != 664:
         pytest.skip("not the corrected version of stage1_train")

@@ -162,3 +162,13 @@ def test_the_terminal_says_why_there_is_no_interval(table):
     texts = [describe(summary | {"blocks": summary["blocks"].to_dict("records")}, "Nuclei", "block") for summary in summaries]
     assert "no 95 % intervals: independent groups of images: 2, needed: 3" in texts[0] and "(95 %" not in texts[0]
     assert "no 95 %" not in texts[1] and "(95 %" in texts[1]
+
+
+def test_pixels_of_several_classes_together_are_the_mean_over_the_classes():
+    image = np.zeros((1, 4, 1), np.uint8)
+    mask, classes = np.array([[1, 1, 2, 0]]), np.array([0, 1, 2], np.uint8)
+    samples = [Sample(name, image, mask, group=number, object_classes=classes) for number, name in enumerate("ab")]
+    summary = summarise(score_table(samples, [np.array([[1, 1, 2, 0]]), np.array([[1, 0, 1, 0]])], 3))
+    assert summary["dice"]["pooled"] == pytest.approx((6 / 8 + 2 / 3) / 2)  # class 1: 3 of 4 and 4; class 2: 1 of 2 and 1
+    assert summary["accuracy"]["pooled"] == 6 / 8 and summary["accuracy"]["mean"] == 6 / 8
+    assert summary["dice"]["pooled_interval"] == (None, None)

@@ -48,7 +48,8 @@ def test_scores_of_three_classes_stand_beside_their_mean():
     row = score_table([sample], [np.array([[1, 2, 2, 0], [2, 0, 0, 0]])], 3).iloc[0]
     assert row["dice_class_1"] == pytest.approx(2 / 3) and row["dice_class_2"] == pytest.approx(4 / 5)
     assert row["dice"] == pytest.approx((2 / 3 + 4 / 5) / 2)
-    assert row[list(Counts._fields)].tolist() == [3, 1, 1, 11]
+    assert row[list(Counts._fields)].tolist() == [4, 0, 0, 4]  # of all foreground
+    assert row["accuracy"] == 7 / 8
 
 
 def test_the_threshold_is_the_one_that_separates():

@@ -142,16 +142,16 @@ def test_several_machines_need_jax():
         nodes.join("127.0.0.1:5000/2/0")
 
 
-def test_the_shares_of_a_batch_are_the_batch(small, discs):
+def test_the_parts_of_a_batch_are_the_batch(small, discs):
     config = small.replace(batch_size=5)
-    whole, shares = make_batch(discs(3), config, 1), [make_batch(discs(3), config, 1, (number, 2)) for number in range(2)]
-    for parts in zip(whole, *shares, strict=True):
-        np.testing.assert_array_equal(parts[0], np.concatenate(parts[1:]))
+    whole, parts = make_batch(discs(3), config, 1), [make_batch(discs(3), config, 1, (rank, 2)) for rank in range(2)]
+    for arrays in zip(whole, *parts, strict=True):
+        np.testing.assert_array_equal(arrays[0], np.concatenate(arrays[1:]))
 
 
-def test_the_shares_of_the_validation_set_are_the_validation_set(small, discs):
-    whole, shares = ValidationBatches(discs(3), small), [ValidationBatches(discs(3), small, (number, 2)) for number in range(2)]
-    assert len(whole) == len(shares[0]) == len(shares[1])
-    for batch, *parts in zip(map(whole.__getitem__, range(len(whole))), *shares, strict=False):
-        for array, *pieces in zip(batch, *parts, strict=True):
+def test_the_parts_of_the_validation_set_are_the_validation_set(small, discs):
+    whole, parts = ValidationBatches(discs(3), small), [ValidationBatches(discs(3), small, (rank, 2)) for rank in range(2)]
+    assert len(whole) == len(parts[0]) == len(parts[1])
+    for batch, *of_ranks in zip(map(whole.__getitem__, range(len(whole))), *parts, strict=False):
+        for array, *pieces in zip(batch, *of_ranks, strict=True):
             np.testing.assert_array_equal(array, np.concatenate(pieces))

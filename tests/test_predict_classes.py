@@ -1,11 +1,14 @@
 """Networks with several classes on new images: class maps, overlays with a legend, areas and tables of each class."""
 
+from pathlib import Path
+
 import imageio.v3 as iio
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 
+import inference
 import predict
 from experiment import run_folder
 from segmentation import segment
@@ -73,3 +76,13 @@ def test_two_classes_write_no_class_map(network, tmp_path):
     with pytest.raises(SystemExit):
         predict.main([str(tmp_path / "a.png"), "-o", str(tmp_path / "out"), "--model", str(network)])
     assert not list((tmp_path / "out").glob("*_classes.tif")) and segment(drawn(), network).classes is None
+
+
+def test_every_column_is_explained(of_three, tmp_path):
+    iio.imwrite(tmp_path / "a.png", drawn())
+    with pytest.raises(SystemExit):
+        predict.main([str(tmp_path / "a.png"), "-o", str(tmp_path / "out"), "--model", str(of_three), "--pixel-size", "0.5"])
+    page = (Path(inference.__file__).parent / "README.md").read_text(encoding="utf-8")
+    for table in ("measurements", "images"):
+        for column in pd.read_csv(tmp_path / f"out/{table}.csv").columns:
+            assert f"`{column.removesuffix('_um').replace('class_2', 'class_1')}`" in page, column

@@ -33,10 +33,10 @@ from system.progress import progress
 
 SCORES = ("dice", "map", "ap50")
 BAD = 0.8  # an image with a lower Dice is called bad
-TRUE_OF = {  # a flag must be true of the images beyond its limit
+TRUE_OF = {  # lowest and highest limit with which the name of a flag is true
     "almost full": (0.5, 1), "saturated": (0.005, 1), "small objects": (0, 0.8), "large objects": (1.25, np.inf),
 }  # fmt: skip
-MOST_FALSE = 0.1  # share of the good images that a flag may mark: nobody reads a flag that is always there
+MOST_FALSE = 0.1  # largest share of the good images that a flag may mark, because nobody reads a flag that is always there
 MINIMUM_GAIN = 0.2  # share of the bad images that a fitted limit marks, minus the share of the good ones
 NOT_FOR = (
     "diagnosis of patients; nuclei in three dimensions; counts where nuclei lie on top of each other; images whose outlines "
@@ -122,7 +122,7 @@ def segment_one(sample, network):
 
 
 def fit_limits(table):
-    """Return {flag: limit}. A limit that separates bad images from good ones is fitted; others are of ``quality.LIMITS``."""
+    """Return {flag: limit}: fitted, if a limit separates bad images from good ones; else as in ``quality.LIMITS``."""
     bad, limits = table["dice"] < BAD, dict(quality.LIMITS)
     for name, (quantity, below, _) in quality.RULES.items():
         values = pd.to_numeric(table[quantity])
@@ -141,7 +141,7 @@ def fit_limits(table):
 
 
 def holds(name, limit):
-    """Return whether a flag is true beyond a limit: an image with 15 % foreground is not almost full."""
+    """Return whether a limit suits the name of a flag: an image with 15 % foreground is not almost full."""
     lowest, highest = TRUE_OF.get(name, (-np.inf, np.inf))
     return lowest <= limit <= highest
 
