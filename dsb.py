@@ -38,7 +38,7 @@ from system.progress import progress
 CONFIG = Config(recipe="dsb", distance=True, filters=32, dropout=0.2, augment=0.5, epochs=36, smoothing=5, tta=8)
 SIMULATED = CONFIG.replace(filters=8, epochs=6, steps=24, learning_rate=3e-3, tta=1)
 CLUSTERS = 8
-IMAGES_PER_CLUSTER = 8  # at least, in the mean: a role needs its share of every cluster
+IMAGES_PER_CLUSTER = 4  # at least, in the mean: every role needs its share of each cluster
 CACHE = WORK / "datasets" / "cache"
 CACHE_VERSION = 2  # increase it when the stored arrays change
 CACHE_FROM = 2000  # files; to read fewer takes about a second

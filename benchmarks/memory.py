@@ -161,8 +161,9 @@ def predict(images, folder):
         chosen = prediction.predict_samples(model, validation, validation, config)
         threshold, _ = metrics.fit_threshold(chosen, [sample.mask for sample in validation])
         probabilities = prediction.predict_samples(model, test, test, config)
-        masks = metrics.to_masks(probabilities, threshold, config.classes)
-        metrics.to_masks(chosen, threshold, config.classes)
+        to_masks = vars(metrics)["to_masks"]  # only older versions have it
+        masks = to_masks(probabilities, threshold, config.classes)
+        to_masks(chosen, threshold, config.classes)
     module("scores", "matching").detection_table(test, (ndimage.label(mask)[0] for mask in masks))
 
 

@@ -110,7 +110,8 @@ def test_the_first_two_commands_of_the_readme_are_the_run_and_the_tests(tmp_path
     assert "requirements-dev.txt" in tests and tests.endswith(".venv/bin/python -m pytest")
 
 
-SCRIPTS = [path for path in ROOT.glob("*/*.py") if "ArgumentParser(" in path.read_text(encoding="utf-8")]
+PLACES = [path for path in ROOT.glob("*/*.py") if path.parent.name != "tests"]
+SCRIPTS = [path for path in PLACES if "ArgumentParser(" in path.read_text(encoding="utf-8")]
 SCRIPTS = sorted(str(path.relative_to(ROOT)) for path in SCRIPTS if not (path.parent / "__init__.py").exists())
 
 
