@@ -87,6 +87,7 @@ def test_scores_over_the_threshold_name_their_best():
     axis = plots.scores_over_threshold(table, 0.2, "title").axes[0]
     labels = [text.get_text() for text in axis.get_legend().get_texts()]
     assert labels[:2] == ["V_rand, best 0.750", "V_info, best 0.900"]
+    assert axis.get_xlabel() == "Threshold on the probability of membrane"  # as isbi.threshold_table has it, not of cell
 
 
 def test_a_series_shows_runs_means_and_intervals():
