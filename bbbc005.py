@@ -1,4 +1,4 @@
-"""BBBC005: simulated fluorescent cells, in focus and blurred, whose true number is known.
+"""BBBC005: segment and count simulated fluorescent cells, in focus and blurred; their true number is known.
 
 Source    Broad Bioimage Benchmark Collection, set BBBC005 v1: 19,200 images of 520x696 px; masks for the 1,200 in focus
           (Lehmussola et al. 2007, Ljosa et al. 2012)
@@ -46,9 +46,9 @@ OBJECTS = "BBBC005_v1_objects"  # numbers of the cells; only simulated images ha
 NAME = re.compile(
     r"SIMCEPImages_(?P<well>[A-P]\d\d)_C(?P<count>\d+)_F(?P<focus>\d+)_s(?P<scene>\d+)_w(?P<stain>\d)\.tiff?", re.IGNORECASE
 )
-MOST = 1200  # images without masks that are predicted at most, evenly spaced
+MOST = 1200  # largest number of images without masks that are predicted; they are evenly spaced
 MINIMUM_AREA = 100  # px; the smallest whole cell has about 790
-KNOWN_IMAGES = 0.005  # the digests of 148 of 19,200 published images are known; this is a little less
+KNOWN_IMAGES = 0.005  # share; the digests of 148 of 19,200 published images are known, a little more than this share
 
 
 class Name(NamedTuple):
@@ -78,7 +78,7 @@ def find(folder: Path) -> Path | None:
 
 
 def simulate(folder: Path, _config: Config, **sizes) -> Path:
-    """Write simulated cells in the same layout; ``sizes``: of ``simulate.particles.particles``."""
+    """Write simulated cells in the same layout; ``sizes``: options of ``simulate.particles.particles``."""
     return particles(folder, **sizes)
 
 
@@ -101,7 +101,7 @@ def load(source: Path, _config: Config | None = None) -> list[Sample]:
 
 
 def has_labels(source: Path) -> bool:
-    """Return whether there are masks to train with; without them, simulated images are used for training."""
+    """Return whether there are masks to train with; without masks, training uses simulated images."""
     return (Path(source) / MASKS).is_dir()
 
 
@@ -177,7 +177,7 @@ def count_table(predictions: Predictions, watersheds: dict[int, Watershed]) -> p
 
 
 def count_errors(table: pd.DataFrame) -> pd.DataFrame:
-    """Return for each focus level and stain: images, mean absolute and mean relative count error, mean error (bias)."""
+    """Return one row per focus level and stain: images, mean absolute and mean relative count error, mean error (bias)."""
     table = table.assign(absolute=table["error"].abs(), relative=table["error"].abs() / table["count"].clip(lower=1))
     return (
         table.groupby(["focus", "stain"])
@@ -187,9 +187,9 @@ def count_errors(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def worst_counts(samples: list[Sample], table: pd.DataFrame) -> dict[str, Sample]:
-    """Return the image with the largest count error of each focus level and stain: {"F48 w2, 60 counted of 100": Sample}.
+    """Return the image with the largest count error for each focus level and stain: {"F48 w2, 60 counted of 100": Sample}.
 
-    ``table``: the result of ``count_table``, or its file read again.
+    ``table``: the result of ``count_table``, or the file of this table.
     """
     of = {parse_name(sample.name): sample for sample in samples}
     worst = table.loc[table["error"].abs().groupby([table["focus"], table["stain"]]).idxmax()]

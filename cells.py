@@ -1,4 +1,4 @@
-"""Low-contrast cells: few labelled images, touching cells, their sizes and shapes.
+"""Low-contrast cells: separate touching cells and measure them, with few labelled images.
 
 Source    Cell Tracking Challenge, DIC-C2DH-HeLa and PhC-C2DH-U373 (Maska et al. 2014, Ulman et al. 2017)
 Command   python train_and_predict.py cells --data DIC-C2DH-HeLa --image-scale 0.5
@@ -32,7 +32,7 @@ from system.names import short_names
 
 BLOCKS = 5  # of neighbouring frames
 GAP = 5  # frames that are left out between roles
-VALIDATION_FRAMES = 10  # at most; further frames look nearly the same
+VALIDATION_FRAMES = 10  # at most; more frames would look nearly the same
 CONFIG = Config(recipe="cells", filters=16, dropout=0.2, augment=0.5, border=3, epochs=24, steps=25, tta=8)
 SIMULATED = CONFIG.replace(filters=8, tile=128, overlap=32, epochs=16, steps=24, learning_rate=3e-3, tta=1)
 
@@ -51,7 +51,7 @@ def title_of(source: Path) -> str:
 
 
 def simulate(folder: Path, _config: Config, **sizes) -> Path:
-    """Write simulated cells in the same layout; ``sizes``: of ``low_contrast_cells``."""
+    """Write simulated cells in the same layout; ``sizes``: options of ``low_contrast_cells``."""
     return low_contrast_cells(folder, **sizes)
 
 
@@ -71,7 +71,7 @@ def split(samples: list[Sample], config: Config) -> Split:
     """Test one sequence, validate on a block of frames of another one and train on the rest, with gaps of ``GAP`` frames.
 
     If there is a single sequence, one block of its frames is for the test and the next block for validation. Without
-    ``config.hold_out``, the test is the sequence or block with most gold labels; of several, the last one.
+    ``config.hold_out``, the sequence or block with most gold labels is for the test (in a tie, the last one).
     """
     samples = ctc.select_labels(samples, config.labels)
     names = hold_outs(samples)
@@ -80,7 +80,7 @@ def split(samples: list[Sample], config: Config) -> Split:
     held = config.hold_out or _most_gold(samples)
     parts = splits.leave_gap(splits.hold_out(samples, _units(samples, held), held), ctc.place, GAP)
     if not any(sample.mask.any() for sample in parts.test):
-        raise ValueError(f"--hold-out {held}: no frame of it has a labelled cell for the test; choose another.")
+        raise ValueError(f"--hold-out {held}: no frame in it has a labelled cell; choose another one for the test.")
     return replace(parts, validation=evenly(parts.validation, VALIDATION_FRAMES))
 
 
@@ -93,8 +93,8 @@ def measure(
 ) -> RecipeResult:
     """Find objects, score them, and compare their sizes and shapes with those of the true cells.
 
-    The watershed parameters are fitted on the validation images. The scores are those on gold labels if the test set has any,
-    else those on silver labels. Sizes are compared for cells that do not touch the image border and are found with an IoU of at
+    The watershed parameters are fitted on the validation images. The scores use the gold labels of the test set if it has any,
+    else its silver labels. Sizes are compared for cells that do not touch the image border and are found with an IoU of at
     least 0.5.
     """
     how = fit_watershed(validation, mean_seg)
@@ -133,7 +133,7 @@ def _drawn(samples, objects, title):
 
 
 def compared(matches: pd.DataFrame, true: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows of two measurement tables that belong to the same cells, in the same order: (true, found)."""
+    """Return the rows of two measurement tables that describe the same whole cells, in the same order: (true, found)."""
     pairs = matches[matches["iou"] >= 0.5][["name", "label", "predicted"]]
     whole = [table[~table["touches_border"].astype(bool)] for table in (true, found)]
     pairs = pairs.merge(whole[0], on=["name", "label"])[["name", "label", "predicted"]]
@@ -153,7 +153,7 @@ def _most_gold(samples):
 
 
 def _units(samples, held=None):
-    """Return the name of the unit of each sample that gets one role: its sequence, or its block of frames.
+    """Return the name of each sample's unit: its sequence, or its block of frames. All samples of a unit get the same role.
 
     A single sequence is divided into blocks. With ``held``, the sequences that are not held out are divided, too.
     """

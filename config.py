@@ -1,4 +1,4 @@
-"""The configuration of a run: all settings with defaults and help texts, in one frozen object that is saved with the run."""
+"""The configuration of a run: all settings with their defaults and help texts, in a frozen object that the run saves."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ def option(default, group: str, help_text: str):
 
 @dataclass(frozen=True)
 class Config:
-    """Hold all settings of a run. Raises ValueError for values that cannot work, alone or together."""
+    """Hold all settings of a run. Raises ValueError for invalid values, and for values that do not work together."""
 
     recipe: str = option("dsb", "data", "the recipe: which data set, and how it is read, split and measured")
     data: str | None = option(None, "data", "folder or zip file with your images; without it the images in datasets/<recipe>, "
@@ -42,15 +42,15 @@ class Config:
                                      "thresholds")  # fmt: skip
     test_share: float = option(0.2, "data", "share of the images for the test: they are scored once, at the end")
     hold_out: str | None = option(None, "data", "sample, sequence or block of slices for the test; all: one run for each")
-    split: str = option("independent", "data", "independent: images that leak into each other get one role; "
-                        "shuffled: ignore this, to show how much the scores are then too high")  # fmt: skip
-    train_images: int | None = option(None, "data", "train with this number of images only, for a learning curve")
+    split: str = option("independent", "data", "independent: related images, such as crops of one photograph, "
+                        "get the same role; shuffled: random roles, to show how much leaks raise the scores")  # fmt: skip
+    train_images: int | None = option(None, "data", "use only this number of training images, for a learning curve")
     labels: str = option("both", "data", "which labels of the Cell Tracking Challenge to use: gold (drawn by hand), silver "
                          "(computed), both: gold where they exist, else silver")  # fmt: skip
     channels: int = option(1, "data", "channels that the network sees: 1 (colour images become gray) or 3")
     classes: int = option(2, "data", "2: objects and background; 3 or more: masks hold class numbers, 0 is background")
     image_scale: float = option(1.0, "data", "enlarge (above 1) or shrink (below 1) every image by this factor")
-    pixel_size: float | None = option(None, "data", "size of a pixel in µm, for measurements (default: as TIFF files say)")
+    pixel_size: float | None = option(None, "data", "edge of a pixel in µm, for measurements (default: read from TIFF)")
 
     filters: int = option(32, "network", "feature maps of the first block; each pooling doubles them (64 in the U-Net paper)")
     depth: int = option(4, "network", "number of poolings")
@@ -64,28 +64,28 @@ class Config:
     steps: int = option(60, "training", "batches in an epoch")
     batch_size: int = option(8, "training", "tiles in a batch, over all GPUs together")
     tile: int = option(256, "training", "height and width of a training tile in px")
-    overlap: int = option(64, "training", "px that neighbouring training tiles share at least")
+    overlap: int = option(64, "training", "smallest overlap of neighbouring training tiles in px")
     learning_rate: float = option(1e-3, "training", "learning rate of Adam at the start")
     schedule: str = option("cosine", "training", "how the learning rate changes: constant, or falling to 0 along a cosine")
     patience: int = option(20, "training", "stop after this number of epochs without a better validation Dice")
-    smoothing: int = option(1, "training", "find the best epoch by the mean validation Dice of this number of epochs")
-    loss: str = option("cross_entropy_dice", "training", "the loss that training minimises")
-    border_weights: bool = option(False, "training", "more weight for gaps between objects, as in the U-Net paper")
+    smoothing: int = option(1, "training", "choose the best epoch by validation Dice, averaged over this many epochs")
+    loss: str = option("cross_entropy_dice", "training", "the loss function that training minimises")
+    border_weights: bool = option(False, "training", "give gaps between objects more weight, as in the U-Net paper")
     augment: float = option(1.0, "training", "strength of the random changes of training images, 0 (none) to 1")
 
-    prediction_tile: int = option(1024, "prediction", "height and width of a tile at prediction in px; less needs less "
-                                  "memory")  # fmt: skip
+    prediction_tile: int = option(1024, "prediction", "height and width of a tile at prediction in px; smaller tiles "
+                                  "need less memory")  # fmt: skip
     tta: int = option(1, "prediction", "test-time augmentation: number of mirrored and turned copies of an image, "
                       "1 to 8, whose predictions are averaged; the time grows with it")  # fmt: skip
     blend: str = option("linear", "prediction", "how overlapping tiles are blended")
 
     nodes: str | None = option(None, "machine", "train on several machines, with KERAS_BACKEND=jax: host:port/world_size/rank, "
-                               "for example 10.0.0.1:5000/2/0; auto: started by srun or the mpirun of Open MPI 4, one process "
+                               "for example 10.0.0.1:5000/2/0; auto: srun, or mpirun of Open MPI 4, has started one process "
                                "for each GPU")  # fmt: skip
     device: str = option("auto", "machine", "auto: all GPUs if there are any, else the CPU")
     precision: str = option("auto", "machine", "precision of the computation; auto: bfloat16 where the hardware supports it. "
                             "Weights are always float32")  # fmt: skip
-    workers: int = option(2, "machine", "processes that prepare training batches; 0: none beside the main process")
+    workers: int = option(2, "machine", "processes that prepare training batches; 0: the main process does it")
 
     def __post_init__(self):
         for name, choices in CHOICES.items():
@@ -112,7 +112,7 @@ class Config:
                 "--border and --distance are two ways to separate touching objects; turn one off: --border 0 or --no-distance."
             )
         if not 2 <= self.classes <= 255:
-            raise ValueError(f"--classes is {self.classes}; background counts as one, so it must be from 2 to 255.")
+            raise ValueError(f"--classes is {self.classes}; background is one of the classes, so it must be from 2 to 255.")
         if self.validation_share == 0 or self.test_share == 0 or self.validation_share + self.test_share >= 1:
             raise ValueError(
                 f"--validation-share {self.validation_share} and --test-share {self.test_share} must be above 0, and their sum "
@@ -143,7 +143,7 @@ class Config:
 
     @classmethod
     def from_json(cls, values: dict, source: str | Path = "configuration") -> "Config":
-        """Make a configuration from plain values. Raises ValueError for unknown names, so that no setting is lost."""
+        """Return a configuration made from plain values. Raises ValueError for unknown names, so that no setting is lost."""
         unknown = sorted(set(values) - {item.name for item in dataclasses.fields(cls)})
         if unknown:
             raise ValueError(f"{source}: unknown settings {', '.join(unknown)}; another version of this program wrote it.")

@@ -1,7 +1,7 @@
 """Samples, their roles, and the checks on them.
 
-A recipe's ``load`` makes samples, ``split`` gives each a role: train (gradients), validation (best epoch, thresholds) or test
-(scored once).
+A recipe's ``load`` makes samples. Its ``split`` gives each sample a role: train (gradients), validation (best epoch,
+thresholds) or test (scored once).
 """
 
 import itertools
@@ -19,7 +19,7 @@ from maps import OutputMaps
 from system.files import digest
 
 ROLES = ("train", "validation", "test")
-MOST_SAMPLES = 16  # points along each side of a pixel that decide the label of a shrunken mask
+MOST_SAMPLES = 16  # when a mask shrinks, at most so many points along each side of a new pixel vote for its label
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Sample:
     ``name``: unique. ``image``: (H, W, C), uint8, uint16 or float32, as read. ``mask``: (H, W), integer numbers of the
     objects, 0 is background. ``object_classes``: uint8 (highest number + 1,), the class of each object number, 0 for the
     background; None if there is one class of objects. ``group``: samples of one group show the same photograph or
-    specimen and must have one role. ``stratum``: number of the kind of image; every role holds the kinds in equal
-    proportions. ``pixel_size``: µm per px where it is known.
+    specimen and must get the same role. ``stratum``: number of the kind of image; every role gets the kinds in equal
+    proportions. ``pixel_size``: µm per px, None if unknown.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Sample:
         return class_of_objects(self.mask, self.object_classes)
 
     def digests(self) -> dict[str, str]:
-        """Return digests of the pixels and of the labels; each changes if any of its values changes."""
+        """Return a digest of the pixels and one of the labels: {"image", "mask"}. A digest changes if any value changes."""
         labels = self.mask if self.object_classes is None else np.stack([self.mask, self.class_map])
         return {"image": pixel_digest(self.image), "mask": pixel_digest(labels.astype(np.int64))}
 
@@ -89,10 +89,10 @@ class Split:
 
 
 class Predictions(NamedTuple):
-    """Samples and what the network predicts for them.
+    """Samples and their predictions.
 
-    ``probabilities``: float32 (H, W, maps) of each sample. ``masks``: uint8 (H, W), the class of each pixel, 0 for
-    background. ``maps``: what the maps mean.
+    ``probabilities``: float32 (H, W, maps) of each sample. ``masks``: uint8 (H, W) of each sample, the class of each pixel, 0
+    for background. ``maps``: the meaning of the maps.
     """
 
     samples: list
@@ -102,7 +102,7 @@ class Predictions(NamedTuple):
 
 
 class RecipeResult(NamedTuple):
-    """What a recipe measures beyond the pixel scores.
+    """The results of a recipe in addition to the pixel scores.
 
     ``scores``: entries of scores.json. ``tables``: {name: DataFrame}. ``figures``: {name: Figure}. ``tiffs``: {path
     in the run folder without suffix: array (H, W) or (pages, H, W)}.
@@ -149,7 +149,7 @@ def resize_labels(mask: NDArray, shape: tuple[int, int]) -> NDArray:
 
 
 def _most_frequent(votes, highest=False):
-    """Return the most frequent of several labels for each pixel; of equally frequent ones, the lowest or the highest."""
+    """Return the most frequent of several labels for each pixel; in a tie, the lowest one, or the ``highest`` one."""
     ordered = np.sort(votes, axis=0)[:: -1 if highest else 1]
     best, longest, run = ordered[0].copy(), np.ones(ordered[0].shape, int), np.ones(ordered[0].shape, int)
     for before, now in itertools.pairwise(ordered):
@@ -194,8 +194,8 @@ def to_channels(image: NDArray, channels: int, name: str = "image") -> NDArray:
 def intensities(image: NDArray) -> NDArray[np.float32]:
     """Return the intensities of an image that measurements use: float32 (H, W), in the image's own units, not rounded.
 
-    ``image``: (H, W) or (H, W, C). Colours become gray as in ``to_channels``; alpha does not count; of channels that are
-    no colours, the first one counts.
+    ``image``: (H, W) or (H, W, C). Colours become gray as in ``to_channels``; alpha is ignored. If the channels are not
+    colours, only the first one is used.
     """
     image = image[..., None] if image.ndim == 2 else image
     if image.shape[2] not in (3, 4):
@@ -220,7 +220,7 @@ def _tint(colours):
     # A lookup table rounds or cuts off: whole numbers may be 1 off the line.
     off = 1.0 if colours.dtype.kind in "iu" else 1e-4 * float(np.abs(colours).max())
     brightest = None
-    for part in (colours[::16, ::16], colours):  # most coloured images end at the first one
+    for part in (colours[::16, ::16], colours):  # for most coloured images, the first part decides
         brightest = int(part.max(axis=(0, 1)).argmax())
         pixel = part[np.unravel_index(part[..., brightest].argmax(), part.shape[:2])].astype(np.float64)
         ratios = (pixel / pixel[brightest] if pixel[brightest] else np.zeros(3)).astype(np.float32)
@@ -242,7 +242,7 @@ def check_pair(name: str, image: NDArray, mask: NDArray) -> None:
     if mask.shape != image.shape[:2]:
         raise ValueError(f"{name}: the image is {image.shape[:2]} px and its mask {mask.shape} px; they must be equal.")
     if not np.issubdtype(mask.dtype, np.integer):
-        raise ValueError(f"{name}: the mask holds {mask.dtype} values, expected whole numbers.")
+        raise ValueError(f"{name}: the mask holds {mask.dtype} values; expected whole numbers.")
 
 
 def check_image(name: str, image: NDArray) -> None:
@@ -274,7 +274,7 @@ def normalise(image: NDArray, limits: tuple[float, float]) -> NDArray[np.float32
 
 
 def check_classes(samples: list[Sample], classes: int) -> None:
-    """Raise ValueError if the labels do not have the number of classes that the configuration says."""
+    """Raise ValueError if the number of classes in the labels differs from ``classes``, the setting."""
     if classes == 2:
         return
     highest = max((int(sample.class_map.max()) for sample in samples), default=0)

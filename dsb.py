@@ -38,10 +38,10 @@ from system.progress import progress
 CONFIG = Config(recipe="dsb", distance=True, filters=32, dropout=0.2, augment=0.5, epochs=36, smoothing=5, tta=8)
 SIMULATED = CONFIG.replace(filters=8, epochs=6, steps=24, learning_rate=3e-3, tta=1)
 CLUSTERS = 8
-IMAGES_PER_CLUSTER = 4  # at least, in the mean: every role needs its share of each cluster
+IMAGES_PER_CLUSTER = 4  # smallest mean: every role needs its share of each cluster
 CACHE = WORK / "datasets" / "cache"
 CACHE_VERSION = 2  # increase it when the stored arrays change
-CACHE_FROM = 2000  # files; to read fewer takes about a second
+CACHE_FROM = 2000  # files; fewer files are read in about a second
 
 
 def find(folder: Path) -> Path | None:
@@ -59,21 +59,21 @@ def find(folder: Path) -> Path | None:
 
 
 def simulate(folder: Path, config: Config, **sizes) -> Path:
-    """Write simulated nuclei in the same layout; with three classes, two kinds of nuclei. ``sizes``: of ``nuclei``."""
+    """Write simulated nuclei in the same layout; with three classes, two kinds of nuclei. ``sizes``: options of ``nuclei``."""
     if config.classes > 3:
-        raise ValueError(f"--classes {config.classes}: simulated nuclei have at most 3 classes; give own images by --data.")
+        raise ValueError(f"--classes {config.classes}: simulated nuclei have at most 3 classes; give your images with --data.")
     return nuclei(
         folder if config.classes == 2 else folder.with_name(f"{folder.name}_classes"), **sizes, kinds=config.classes - 1
     )
 
 
 def load(source: Path, config: Config = CONFIG, cache: Path | None = CACHE) -> list[Sample]:
-    """Read ``stage1_train.zip``, its unpacked folder, or own images in the same layout; in the order of their names.
+    """Read ``stage1_train.zip``, its unpacked folder, or other images in the same layout, in the order of their names.
 
     ``readers.pairs`` describes the layouts. Images are uint8, uint16 or float32, (H, W, 1) if all their pixels are gray, else
     (H, W, 3). Masks number the nuclei; with ``config.classes`` above 2, the nuclei have classes. The decoded images are kept in
-    ``cache`` and used again as long as no file changes; None keeps nothing. Raises ValueError that names the file, or the zip
-    file and its member, if one cannot be used.
+    the folder ``cache`` and used again as long as no file changes; None keeps nothing. Raises ValueError for a file, or a
+    member of a zip file, that cannot be used; the message names it.
     """
     source = Path(source)
     with open_archive(source) as archive:
@@ -103,7 +103,7 @@ def split(samples: list[Sample], config: Config) -> Split:
 
 
 def stratum_names(samples: list[Sample]) -> dict[int, str]:
-    """Return {number of a k-means cluster: a few words on how its images look}."""
+    """Return {number of a k-means cluster: a few words that describe its images}."""
     return tables.cluster_names(tables.image_table(samples), [sample.stratum for sample in samples])
 
 
@@ -116,7 +116,7 @@ def measure(
 ) -> RecipeResult:
     """Find the nuclei and score them: mean over images, for each k-means cluster, and for all nuclei together.
 
-    The watershed parameters with the highest ``map`` on the validation images are used; ``validation_map`` is this value.
+    The watershed parameters are those with the highest mean average precision on the validation images, ``validation_map``.
     """
     how = fit_watershed(validation, mean_average_precision, len(validation.samples))
     objects = find_all_objects(test, how)
@@ -150,7 +150,7 @@ def _detection_summary(table, fluorescent):
 
 
 def class_accuracy(test: Predictions, objects: list[NDArray]) -> float | None:
-    """Return the share of objects with the true class, of those found with an IoU of at least 0.5; None without any."""
+    """Return the share of objects with the right class among those found with an IoU of at least 0.5; None if none is."""
     right, total = 0, 0
     for sample, found, probability in zip(test.samples, objects, test.probabilities, strict=True):
         rows = match(sample.mask, found)
@@ -174,7 +174,7 @@ def _drawn(samples, objects, scores, title):
 
 
 def is_fluorescence(sample: Sample) -> bool:
-    """Return whether a sample is a gray image with a dark background, like fluorescence."""
+    """Return whether a sample looks like fluorescence: a gray image with a dark background."""
     low, high = sample.limits
     return sample.image.shape[2] == 1 and np.median(sample.image) < (low + high) / 2
 

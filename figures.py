@@ -1,7 +1,7 @@
-"""Figures that show images, and what all figures share: colours, names, canvas. They load, train and show nothing.
+"""Draw figures that show images. This module also has the parts that all figures share: colours, names, canvas.
 
-Functions return a matplotlib Figure, or a picture: an RGB array, uint8 (H, W, 3). Colours are those of Okabe and Ito, which
-people with colour blindness can tell apart.
+Functions return a matplotlib Figure, or a picture: an RGB array, uint8 (H, W, 3). They do not load, train or display. The
+colours are from Okabe and Ito; people with colour blindness can distinguish them.
 """
 
 import colorsys
@@ -22,7 +22,7 @@ CLASSES = (ORANGE, SKY, GREEN, YELLOW, PURPLE, BLUE, VERMILION)
 OUTLINES = {"truth": YELLOW, "prediction": SKY}
 OVERLAY = {"true positive": SKY, "false positive": VERMILION, "false negative": YELLOW}
 SHOWN = 900  # px; outlines in figures are drawn on pictures that are at least this large
-PX_PER_LINE = 500  # of a picture's longer side, for each px of an outline's width
+PX_PER_LINE = 500  # px of a picture's longer side per px of an outline's width
 LETTER = 0.085  # inches, mean width of a letter in the font of the axes
 
 
@@ -47,7 +47,7 @@ def three_rows(images, truths, predictions, names, title, classes=("object",)):
 
 
 def overlays(images, truths, predictions, names, title, classes=("object",)):
-    """Draw where prediction and truth agree and differ over each image; with several classes, truth above prediction."""
+    """Draw over each image where prediction and truth agree and differ; with several classes, draw truth above prediction."""
     if len(classes) > 1:
         figure, axes = canvas(2, len(images), 3 * len(images) + 0.4, 6 * aspect(images) + 1.4, title, pictures=True)
         for row, (name_of_row, maps) in zip(axes, {"Truth": truths, "Prediction": predictions}.items(), strict=True):
@@ -108,7 +108,7 @@ def class_overlay(image: NDArray, class_map: NDArray, names, objects: NDArray | 
     """Return an image (H, W, C) as a picture: each class tinted in its own colour and outlined.
 
     ``class_map``: class numbers, (H, W) of any size, 0 background. ``names`` of the classes from 1 on, as in
-    ``class_handles``. ``objects``: their numbers, if each is to be outlined. Raises ValueError for a class without a name.
+    ``class_handles``. ``objects``: object numbers (H, W), to outline each object. Raises ValueError for a class without a name.
     """
     if class_map.max(initial=0) > len(names):
         raise ValueError(f"the class map holds class {class_map.max()}, but there are names for {len(names)} classes.")
@@ -122,7 +122,7 @@ def class_overlay(image: NDArray, class_map: NDArray, names, objects: NDArray | 
 
 
 def with_legend(picture: NDArray[np.uint8], names) -> NDArray[np.uint8]:
-    """Return a picture with a white strip below it that says which colour is which class; ``names``: see ``class_handles``."""
+    """Return a picture with a legend of the classes on a white strip below it; ``names``: see ``class_handles``."""
     width = max(picture.shape[1], 240)
     columns = max(1, min(len(names), int(width / 100 / (0.7 + LETTER * max(map(len, names))))))
     rows = -(-len(names) // columns)
@@ -136,12 +136,12 @@ def with_legend(picture: NDArray[np.uint8], names) -> NDArray[np.uint8]:
 
 
 def class_handles(names):
-    """Return the handles of a legend: a square in its colour for each name; class 1 comes first."""
+    """Return the handles of a legend: a coloured square for each name; class 1 comes first."""
     return [square(colour, name) for name, colour in zip(names, class_colours(len(names)), strict=True)]
 
 
 def class_colours(count):
-    """Return ``count`` colours (hexadecimal) that differ: those of Okabe and Ito, and beyond seven others."""
+    """Return ``count`` different colours (hexadecimal): seven of Okabe and Ito, then computed ones."""
     others = (to_hex(colorsys.hsv_to_rgb(0.618 * number % 1, 0.5 + 0.5 * (number % 2), 0.9)) for number in range(count))
     return [*CLASSES, *others][:count]
 
@@ -154,9 +154,9 @@ def square(colour, name):
 def draw_outlines(picture, layers, width=None):
     """Draw outlines of objects into RGB floats (H, W, 3): a bright line inside each object and a dark line around it.
 
-    ``layers``: [(labels (H, W), colour of the bright line: a name, or one for each pixel (H, W, 3))]; each one is thinner than
-    the one before, so that equal outlines are seen. ``width`` of the widest line in px; without it, lines are wider in large
-    pictures, and thinner where the objects are small.
+    ``layers``: [(labels (H, W), colour of the bright line: a name, or one colour for each pixel (H, W, 3))]. The lines of each
+    layer are thinner than those of the layer before, so that equal outlines stay visible. ``width`` of the widest line in px;
+    if None, lines are wider in large pictures and thinner around small objects.
     """
     lines = []
     for number, (labels, colour) in enumerate(layers):
@@ -183,9 +183,9 @@ def _widened(mask, width):
 
 
 def as_rgb(image: NDArray, most: int | None = None) -> NDArray[np.floating]:
-    """Return an image (H, W, C) of any bit depth as RGB floats (h, w, 3) in [0, 1], stretched, at most ``most`` px large.
+    """Return an image (H, W, C) of any bit depth as stretched RGB floats (h, w, 3) in [0, 1]; h and w are at most ``most`` px.
 
-    Three and four channels are colours. Of any other number, the first channel is shown in gray.
+    Three or four channels are colours. If there is another number of channels, the first one is shown in gray.
     """
     image = image[..., :3] if image.shape[2] in (3, 4) else image[..., :1]
     if most and max(image.shape[:2]) > most:
@@ -201,13 +201,13 @@ def stretch(image):
 
 
 def _at_size(labels, shape):
-    """Return labels (H, W) at another height and width; each pixel takes the label at its middle."""
+    """Return labels (H, W) at another height and width; each pixel gets the label at its middle."""
     rows, columns = (((np.arange(new) + 0.5) * old / new).astype(int) for old, new in zip(labels.shape, shape, strict=False))
     return labels[rows[:, None], columns]
 
 
 def aspect(images):
-    """Return height over width of the tallest image, which a row of them needs."""
+    """Return the largest ratio of height to width among the images, which the height of their row depends on."""
     return max(image.shape[0] / image.shape[1] for image in images)
 
 
@@ -222,7 +222,7 @@ def show_image(axis, picture):
 def name_ticks(axis, names, inches, below=None):
     """Write names below an axis that is ``inches`` wide: in one or more lines, or turned if they are long.
 
-    ``below``: another text for each name, which follows it.
+    ``below``: another text for each name, on a line below it.
     """
     letters = max(1, int(inches / max(1, len(names)) / LETTER))
     names = list(map(str, names))

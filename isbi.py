@@ -30,7 +30,7 @@ from system.progress import progress
 
 BLOCKS = 5  # of neighbouring slices, one for the test and one for validation
 GAP = 1  # slices that are left out between roles
-THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))  # of the script of the challenge
+THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))  # as in the script of the challenge
 HEIGHTS = (None, 0.2, 0.15, 0.1, 0.07, 0.05)  # values of h of ``close_gaps``; None leaves gaps open
 KNOWN_SLICES = 0.8  # share of the published slices whose digests are known: 25 of 30
 CONFIG = Config(recipe="isbi", filters=16, dropout=0.2, augment=0.5, epochs=24, steps=25, tta=8)
@@ -44,7 +44,7 @@ def find(folder: Path) -> Path | None:
 
 
 def simulate(folder: Path, _config: Config, **sizes) -> Path:
-    """Write simulated membranes in the same layout; ``sizes``: of ``simulate.membranes.membranes``."""
+    """Write simulated membranes in the same layout; ``sizes``: options of ``simulate.membranes.membranes``."""
     return write_membranes(folder, **sizes)
 
 
@@ -102,7 +102,7 @@ def measure(
     _config: Config,
     title: str = "ISBI 2012 membranes",
 ) -> RecipeResult:
-    """Compute the scores of the challenge for the test set and, if there is a test volume, the submission for it.
+    """Compute the challenge's scores for the test set and, if there is a test volume, the file to submit for it.
 
     The parameter that closes gaps in membranes is fitted on the validation set. ``v_rand`` and ``v_info`` are the best values
     over ``THRESHOLDS``, as the challenge defines them. ``<score>_at_fitted_threshold`` uses the best threshold of the
@@ -127,8 +127,8 @@ def measure(
 def fit_membranes(validation: Predictions) -> tuple[float | None, float]:
     """Return the h of ``close_gaps`` and the threshold with the best V_rand on the validation predictions: (h, threshold).
 
-    h has the best mean over all thresholds: if the score hardly depends on the threshold, h probably works for other slices,
-    too; this is less likely for an h that is best at a single threshold.
+    The best h has the highest mean V_rand over all thresholds. An h that is good at many thresholds is more likely to work for
+    other slices than an h that is best at a single threshold.
     """
     found = {
         h: threshold_table(validation.samples, membranes(validation, h)).set_index("threshold")["v_rand"]
@@ -145,7 +145,7 @@ def membranes(predictions: Predictions, h: float | None) -> list[NDArray[np.floa
 
 
 def threshold_table(samples: list[Sample], found: list[NDArray]) -> pd.DataFrame:
-    """Return V_rand, V_info and pixel error, means over the slices, at each of ``THRESHOLDS`` on the membrane probability."""
+    """Return V_rand, V_info and pixel error (means over the slices) for each of ``THRESHOLDS``, one row each."""
     rows = []
     for threshold in THRESHOLDS:
         scores = [_slice_scores(sample.mask, membrane > threshold) for sample, membrane in zip(samples, found, strict=True)]
@@ -161,7 +161,7 @@ def _slice_scores(truth, membrane):
 def _read(source, name):
     path = Path(source) / name
     if not path.exists():
-        raise ValueError(f"{path}: is not there; expected {IMAGES} and {LABELS}, and {TEST} if you have it.")
+        raise ValueError(f"{path}: is not there; expected {IMAGES} and {LABELS}; {TEST} is optional.")
     return read_stack(path)
 
 

@@ -1,4 +1,4 @@
-"""The output channels of a network, which are called maps: what each one means, and what it shall be for given labels."""
+"""The output channels of a network, called maps: their meaning, and the targets that the network learns from labels."""
 
 from dataclasses import asdict, dataclass
 
@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class OutputMaps:
-    """Which map of a network means what.
+    """The meaning of each map of a network.
 
-    ``classes``: background counts as one, so that 2 means objects against background. ``border``: the edges of objects
-    are a class of their own. ``distance``: a distance map is learned beside the classes.
+    ``classes``: their number, with the background; 2 means objects and background. ``border``: the edges of objects are a
+    separate class. ``distance``: the network also learns a distance map.
 
-    Two classes without a border have one map, the probability of foreground (sigmoid). Otherwise there is a map for the
-    background, for each class of objects and, last, for the border; they add up to 1 (softmax). The distance map follows
-    them: 0 on the background, and inside an object the distance to its edge as a share of the object's largest (sigmoid).
+    Two classes without a border have one map, the probability of foreground (sigmoid). Otherwise there is one map for the
+    background, one for each class of objects and a last one for the border; they add up to 1 (softmax). The distance map
+    (sigmoid) comes after all of these. It is 0 on the background. In an object, it is the distance to the object's edge,
+    divided by the largest distance in this object.
     """
 
     classes: int = 2
@@ -29,47 +30,47 @@ class OutputMaps:
 
     @property
     def single(self) -> bool:
-        """Whether foreground has one map and the background none."""
+        """Return whether there is a single map for the classes, the probability of foreground."""
         return self.classes == 2 and not self.border
 
     @property
     def network_classes(self) -> int:
-        """Classes that the network learns: background, those of the objects and, with a border, the border."""
+        """Return the number of classes that the network learns: background, classes of objects, and border if it has one."""
         return self.classes + self.border
 
     @property
     def class_count(self) -> int:
-        """Number of maps that belong to classes; they come first."""
+        """Return the number of maps that belong to classes; these maps come first."""
         return 1 if self.single else self.network_classes
 
     @property
     def count(self) -> int:
-        """Number of all maps."""
+        """Return the number of all maps."""
         return self.class_count + self.distance
 
     @property
     def names(self) -> list[str]:
-        """Name of each map, in their order."""
+        """Return the names of the maps, in their order."""
         inside = ["inside"] if self.classes == 2 else [f"class {number}" for number in range(1, self.classes)]
         classes = ["foreground"] if self.single else ["background", *inside, *(["border"] if self.border else [])]
         return classes + (["distance map"] if self.distance else [])
 
     def foreground(self, probability: NDArray) -> NDArray:
-        """Probability of anything but background: (H, W, maps) -> (H, W), 0 to 1."""
+        """Return the probability of anything but background: (H, W, maps) -> (H, W), 0 to 1."""
         return probability[..., 0] if self.single else 1 - probability[..., 0]
 
     def inside(self, probability: NDArray) -> NDArray:
-        """Probability of the inside of objects, without their border: (H, W, maps) -> (H, W), 0 to 1."""
+        """Return the probability of the inside of objects, without their border: (H, W, maps) -> (H, W), 0 to 1."""
         return probability[..., 1 : self.classes].sum(axis=-1) if self.border else self.foreground(probability)
 
     def distance_map(self, probability: NDArray) -> NDArray:
-        """The learned distance map: (H, W, maps) -> (H, W), 0 to 1. Raises ValueError for a network without one."""
+        """Return the learned distance map: (H, W, maps) -> (H, W), 0 to 1. Raises ValueError for a network without one."""
         if not self.distance:
             raise ValueError(f"this network has no distance map; its maps are {', '.join(self.names)}.")
         return probability[..., self.class_count]
 
     def pixel_classes(self, probability: NDArray) -> NDArray[np.uint8]:
-        """The most probable class of objects for each pixel, whatever its foreground is: (H, W), 1 to classes - 1."""
+        """Return the most probable class of objects for each pixel, also on the background: (H, W), 1 to classes - 1."""
         if self.classes == 2:
             return np.ones(probability.shape[:-1], np.uint8)
         return (1 + probability[..., 1 : self.classes].argmax(axis=-1)).astype(np.uint8)
@@ -79,7 +80,7 @@ class OutputMaps:
         return self.pixel_classes(probability) * (self.foreground(probability) > threshold)
 
     def to_json(self) -> dict:
-        """Plain values from which ``OutputMaps(**values)`` makes the same object."""
+        """Return a dictionary of plain values; ``OutputMaps(**values)`` makes the same object from them."""
         return asdict(self)
 
     def describe(self) -> list[dict]:
@@ -117,8 +118,8 @@ def class_target(mask: NDArray, class_map: NDArray, maps: OutputMaps, border: in
 def distance_target(mask: NDArray) -> NDArray[np.float32]:
     """Return the distance map that the network learns from object numbers (H, W): float32 (H, W), 0 to 1.
 
-    The distance of a pixel to the edge of its object, also where the object touches another one, as a share of the object's
-    largest distance; 0 on the background. In a tile, only what the tile shows of an object counts.
+    The value of a pixel is its distance to the edge of its object, divided by the largest distance in this object; it is 0 on
+    the background. Where two objects touch, both have an edge. In a tile, only the part of an object inside the tile counts.
     """
     touching = (mask > 0) & edge(mask, 1)
     inner = distance_to_outside((mask > 0) & ~touching)
@@ -138,7 +139,7 @@ def distance_to_outside(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 
 def edge(mask: NDArray, width: int) -> NDArray[np.bool_]:
-    """Return where another object, or none, lies within ``width`` px, from object numbers (H, W): bool (H, W)."""
+    """Return which pixels have another object or background within ``width`` px: bool (H, W), from object numbers (H, W)."""
     window = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
     exact = np.float32 if mask.max(initial=0) < 2**24 else np.float64  # float32 holds whole numbers up to 2**24
     numbers = mask.astype(exact)

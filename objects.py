@@ -1,4 +1,4 @@
-"""From the maps that a network predicts to separate, numbered objects."""
+"""Turn the maps that a network predicts into separate, numbered objects."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from system.progress import progress
 
 H_PIXELS = (0.5, 1.0, 2.0, 3.0, 5.0)  # px; values of h to try on distances from the background
 H_DISTANCE_MAP = (0.15, 0.1, 0.2, 0.3, 0.06)  # values of h to try on a learned distance map
-MARKER_THRESHOLDS = (0.5, 0.7, 0.3, 0.8, 0.9, 0.95)  # of values that are equally good the first is taken
+MARKER_THRESHOLDS = (0.5, 0.7, 0.3, 0.8, 0.9, 0.95)  # if values are equally good, the first one is used
 MINIMUM_AREAS = (0.05, 0.1, 0.2)  # shares of the median area
 MINIMUM_CONFIDENCES = (0, 0.7, 0.75, 0.8, 0.85, 0.9)
 STRIP = 1024  # rows that are processed together, so that copies of a large image stay small
@@ -28,12 +28,13 @@ FITTED_ON = 12  # images; more do not change the result and take minutes
 
 
 class Watershed(NamedTuple):
-    """Parameters that turn maps into objects.
+    """The parameters of the watershed that turns maps into objects.
 
-    ``h``: two parts become two objects if each is at least this much farther from the background than the shallowest place
-    between them, in px, or in units of the distance map where a network has learned one. ``marker_threshold``: for a network
-    with a border class instead: markers are where the probability of the inside is higher. ``minimum_area``: smaller objects
-    are dropped (px). ``minimum_confidence``: so are objects with a lower mean probability of foreground.
+    ``h``: two connected parts become two objects if the distance from the background grows by at least ``h`` from the
+    narrowest place between them into each part. Its unit is px, or the unit of the distance map (0 to 1) that the network has
+    learned. ``marker_threshold`` replaces h for a network with a border class: the markers are the places where the
+    probability of the inside is higher. ``minimum_area``: smaller objects (px) are dropped. ``minimum_confidence``: objects
+    with a lower mean probability of foreground are dropped.
     """
 
     h: float | None = None
@@ -45,7 +46,7 @@ class Watershed(NamedTuple):
 def find_objects(mask: NDArray, probability: NDArray, how: Watershed, maps: OutputMaps) -> NDArray[np.int32]:
     """Number the objects of a mask (H, W), foreground above 0: int32 (H, W), 0 is background.
 
-    ``probability``: (H, W, maps), as ``maps`` explains. Objects of all classes are found together.
+    ``probability``: (H, W, maps); ``maps`` says what each map means. Objects of all classes are found together.
     """
     if maps.border:
         labels = separate_by_markers(mask, maps.inside(probability), how.marker_threshold, how.minimum_area)
@@ -80,8 +81,8 @@ def separate_by_distance(
 ) -> NDArray[np.int32]:
     """Number the objects of a mask (H, W) by a watershed on the distance from the background: int32, 0 is background.
 
-    ``distance``: a distance map (H, W) that a network has learned, to be used instead. ``h``, ``minimum_area``: see
-    ``Watershed``; h is in the unit of the distance. Source: Vincent and Soille 1991.
+    ``distance``: a distance map (H, W) that a network has learned; it replaces the computed distance. ``h``,
+    ``minimum_area``: see ``Watershed``; h has the unit of the distance. Source: Vincent and Soille 1991.
     """
 
     def divide_one(window, piece):
@@ -98,7 +99,10 @@ def separate_by_distance(
 
 
 def basins(surface: NDArray, h: float) -> NDArray[np.int32]:
-    """Number the minima of a surface (H, W) that lie at least ``h`` below the way to a lower one: int32, else 0."""
+    """Number the minima of a surface (H, W) that are at least ``h`` deep: int32 (H, W), 0 elsewhere.
+
+    The depth of a minimum is the least climb on a path from it to a lower minimum.
+    """
     # skimage's h_minima keeps shallower minima of floats; this is its definition (Soille 2003).
     filled = reconstruction(surface + h, surface, method="erosion").round(6)
     bottoms = local_minima(filled)
@@ -110,8 +114,8 @@ def separate_by_markers(
 ) -> NDArray[np.int32]:
     """Number the objects of a mask (H, W) whose network has a border class: int32 (H, W), 0 is background.
 
-    ``inside``: probability (H, W) of the inside of objects. Markers are the connected places above ``marker_threshold``; they
-    grow at equal speed until they fill the mask. A piece of the mask without a marker is one object. Holes and objects
+    ``inside``: probability (H, W) of the inside of objects. The markers are the connected regions above ``marker_threshold``.
+    They grow at equal speed until they fill the mask. A piece of the mask without a marker is one object. Holes and objects
     below ``minimum_area`` px are removed.
     """
     mask = remove_small_holes(mask > 0, max_size=minimum_area - 1)
@@ -128,10 +132,10 @@ def separate_by_markers(
 
 
 def _divide_pieces(mask, divide_one, minimum_area):
-    """Number the parts into which ``divide_one`` divides each connected piece of a mask (H, W); drop small ones: int32.
+    """Divide each connected piece of a mask (H, W) with ``divide_one``, number the parts and drop small ones: int32 (H, W).
 
     ``divide_one``: (window of the piece in the image, piece (h, w) bool) -> numbers of its parts (h, w). Pieces are divided
-    one after the other, and large ones block by block, so that the memory beyond the image's labels is that of a block.
+    one after the other, and large ones block by block, so that the labels and one block are all that memory holds.
     """
     labels = _drop_small(ndimage.label(mask)[0], minimum_area)
     count = labels.max(initial=0)
@@ -150,7 +154,7 @@ def _divide_pieces(mask, divide_one, minimum_area):
 
 
 def _divide_in_blocks(place, piece, divide_one):
-    """Do the same as ``divide_one`` for a piece (H, W) that is too large to be divided at once."""
+    """Do the same as ``divide_one`` block by block, for a piece (H, W) that is too large to be divided at once."""
 
     def divide_window(window):
         def divide_there(part, some):
@@ -167,8 +171,8 @@ def fit_watershed(
 ) -> Watershed:
     """Return the parameters with the best ``score`` on at most ``most`` validation images.
 
-    First h or the marker threshold is tried together with the minimum area, then the minimum confidence. ``score``: a
-    function of samples and label images, such as ``scores.matching.mean_seg``; higher is better.
+    The search tries h (or the marker threshold) together with the minimum area. Then it tries the minimum confidence.
+    ``score``: a function of samples and label images, such as ``scores.matching.mean_seg``; higher is better.
     """
     validation = Predictions(*(evenly(part, most) for part in validation[:3]), validation.maps)
     maps, found = validation.maps, {}
@@ -226,7 +230,7 @@ def _keep(labels, kept):
 
 
 def _sums(labels, values=None):
-    """Return the sum of ``values`` in each label from 0 on, or without values its area in px: float64."""
+    """Return the sum of ``values`` in each label, or the area (px) of each label if there are no values: float64 (labels,)."""
     total = np.zeros(labels.max(initial=0) + 1)
     for rows in _strips(labels):
         weights = None if values is None else values[rows].ravel()
@@ -235,5 +239,5 @@ def _sums(labels, values=None):
 
 
 def _strips(labels):
-    """Slices of rows."""
+    """Return slices that divide the rows of an image into strips."""
     return [slice(start, start + STRIP) for start in range(0, len(labels), STRIP)]

@@ -19,14 +19,14 @@ from readers.tiff import has_planar_colours, read_pixel_size
 from system.files import NotWrittenError, digest, release
 from system.progress import progress
 
-SETTINGS = ("channel", "pixel_size", "diameter", "tta", "invert", "probability", "engine")  # the same for a whole folder
+SETTINGS = ("channel", "pixel_size", "diameter", "tta", "invert", "probability", "engine")  # equal in a folder of results
 SLICES = "Its planes were read as the colours of one picture. If they are slices, choose one with --channel."
 SCAN = "Segmented block by block: contrast, focus, doubt and stability were not checked."
-EXAMINED = 3  # images without objects that the network examines again, in a folder of results
+EXAMINED = 3  # at most so many images without objects are examined again, in one folder of results
 
 
 def main(arguments=None):
-    """Segment all images that the command line names; the exit code is 1 if a file could not be segmented."""
+    """Segment all images that the command line names. Exit with code 1 if a file could not be segmented."""
     options = parse_command_line(arguments)
     try:
         failed = predict(options)
@@ -41,7 +41,7 @@ def main(arguments=None):
 
 
 def predict(options):
-    """Segment, measure and report. Returns {file: reason} of the files that could not be segmented."""
+    """Segment and measure images, and write a report. Return {file: reason} for the files that could not be segmented."""
     folder, paths = Path(options.output), inputs.find_images(options.images)
     for parent, count in inputs.in_subfolders(options.images).items():
         print(f"Left out: {count} images in subfolders of {parent}; to include them, give '{parent}/**/*' in quotation marks")
@@ -67,7 +67,7 @@ def connected(address):
 
 
 def predict_with(client, folder, paths, network, options):
-    """Segment all images that are not done, and write tables and report. Returns {file: reason} of failures."""
+    """Segment all images that are not done yet, and write tables and report. Return {file: reason} for the failures."""
     outputs.enter(folder)
     names = inputs.name_outputs(paths, outputs.known_images(folder))
     files = [Path(options.model), Path(options.model).with_suffix(".json")]
@@ -90,7 +90,7 @@ def predict_with(client, folder, paths, network, options):
 
 
 def segment_all(folder, to_do, network, options, client, failed):
-    """Write the files of each image. {file: reason} of those that could not be segmented is put into ``failed``."""
+    """Segment each image and write its files. Add {file: reason} to ``failed`` for each one that cannot be segmented."""
     started = time.perf_counter()
     finished = (on_cluster if client else one_by_one)(folder, to_do, network, options, client)
     for path, error in finished:
@@ -103,13 +103,13 @@ def segment_all(folder, to_do, network, options, client, failed):
 
 
 def one_by_one(folder, to_do, network, options, _client):
-    """Segment the images in this process. Yields (path, None or the exception)."""
+    """Segment the images in this process. Yield (path, None or the exception)."""
     for name, path in progress(to_do.items(), "Segmenting", "image"):
         yield path, attempt(segment_file, folder, name, path, network, options)
 
 
 def on_cluster(folder, to_do, network, options, client):
-    """Segment images on the workers of a Dask cluster, one by one, and scans block by block. Yields as ``one_by_one``."""
+    """Segment images one by one, and scans block by block, on a Dask cluster. Yield the same as ``one_by_one``."""
     from parallel import cluster
 
     scans = {name: path for name, path in to_do.items() if inputs.is_scan(path)}
@@ -121,7 +121,7 @@ def on_cluster(folder, to_do, network, options, client):
 
 
 def attempt(action, *given):
-    """Process one file. Returns None or the exception, so that one broken file does not stop the others."""
+    """Process one file. Return None or the exception, so that one broken file does not stop the others."""
     try:
         action(*given)
     except NotWrittenError:
@@ -138,7 +138,7 @@ def segment_there(folder, name, path, options):
 
 
 def segment_file(folder, name, path, network, options):
-    """Write the files of one image. Raises ValueError that names it if it cannot be segmented."""
+    """Segment one image and write its files. Raises ValueError that names the image if it cannot be segmented."""
     if inputs.is_scan(path):
         raise ValueError(f"{path}: OME-Zarr is segmented block by block; add --dask.")
     outputs.forget(folder, name)
@@ -148,7 +148,7 @@ def segment_file(folder, name, path, network, options):
 
 
 def segment_large(folder, name, path, network, options, client):
-    """Write the files of a scan, which is segmented block by block on the workers of a Dask cluster."""
+    """Segment a scan block by block on a Dask cluster and write its files."""
     from parallel import blocks, scans
 
     if options.probability:
@@ -170,7 +170,7 @@ def segment_large(folder, name, path, network, options, client):
 
 
 def segment_pages(path, planes, network, options):
-    """Yield the Segmentations of the pages (pages, H, W, C) of one file, one after the other.
+    """Yield the Segmentation of each page of one file; ``planes``: its pages (pages, H, W, C).
 
     The explanation of a page without objects is None if the network must examine it again, see ``explain_blanks``.
     """
@@ -195,9 +195,10 @@ def note_on(path, options):
 
 
 def explain_blanks(folder, network, options):
-    """Record why nothing was found in images without objects.
+    """Record for each image without objects why nothing was found.
 
-    The network examines the first few of them, which takes as long as segmenting them; all others point to these.
+    The network examines the first few of these images again, which takes as long as their segmentation. The text of each
+    other image names the examined ones.
     """
     from inference.blank import explain_blank
 
@@ -211,7 +212,7 @@ def explain_blanks(folder, network, options):
                 plane = read_planes(path, options.channel)[row["page"] - 1]
                 reason = explain_blank(plane, row, network, options.diameter, options.invert)
                 text, again = f"{reason} {note_on(path, options)}".strip(), True
-            except Exception as error:  # the file may be gone since it was segmented
+            except Exception as error:  # the file may have been deleted since it was segmented
                 text = f"Nothing was found. The reason is not known: {outputs.as_text(str(error) or type(error).__name__)}"
         outputs.explain(folder, row, text, again)
         examined += [name_page(row)] * again

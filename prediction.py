@@ -1,6 +1,6 @@
-"""Probabilities of images of any size from a trained network.
+"""Predict the probabilities of images of any size with a trained network.
 
-The network becomes one compiled function of a batch; large images are predicted in overlapping tiles, which are blended.
+The network becomes one compiled function of a batch. Large images are predicted in overlapping tiles, which are blended.
 """
 
 import itertools
@@ -24,9 +24,9 @@ from system.paths import SHIPPED
 from system.progress import progress
 from unet import reach
 
-TRANSFORMS = list(itertools.product((1, -1), range(4)))  # of test-time augmentation: mirrored or not, quarter turns
+TRANSFORMS = list(itertools.product((1, -1), range(4)))  # for test-time augmentation: (mirrored or not, quarter turns)
 OPENVINO_NAMES = {"float32": "f32", "bfloat16": "bf16"}
-BLEND_WIDTH = 32  # px over which two tiles fade into each other, beyond the pixels that neither tile can know
+BLEND_WIDTH = 32  # px over which two tiles are blended, beside the margins that a tile predicts wrongly
 NEEDED = ("training", "training_data", "scores")  # parts of a model card
 Predict = Callable[[NDArray], NDArray[np.float32]]  # a network as a function of a batch, see ``predict_function``
 
@@ -42,9 +42,9 @@ class Network(NamedTuple):
 def open_network(path: str | Path, engine: str = "keras") -> Network:
     """Open ``model.keras`` of a run, with the model card ``model.json`` beside it.
 
-    ``path``: of the file, or the name of a shipped network, such as "nuclei". ``engine``: the software that computes the
+    ``path`` of the file, or the name of a shipped network, such as "nuclei". ``engine``: the software that computes the
     network, "keras" or "openvino". No code in the file is executed (Keras's safe mode). Raises ValueError that names the file
-    if it is no network of this program.
+    if this program did not write it.
     """
     path = Path(SHIPPED.get(str(path), path))
     card_path = path.with_suffix(".json")
@@ -60,23 +60,23 @@ def open_network(path: str | Path, engine: str = "keras") -> Network:
     model = _load_model(path)
     ends = [tuple(end.shape) for end in (*model.inputs, *model.outputs)]
     if ends != [(None, None, None, config.channels), (None, None, None, config.maps.count)]:
-        raise ValueError(f"{path}: another network than its model card {card_path} describes; were they mixed up?")
+        raise ValueError(f"{path}: its model card {card_path} describes another network; were the files mixed up?")
     if engine == "openvino":
         return Network(openvino_function(in_precision(model, "float32"), fast_precision([])), config, card)
     return Network(predict_function(in_precision(model, fast_precision(list_gpus("auto")))), config, card)
 
 
 def _read_card(path):
-    """Return a model card and the configuration in it; ValueError if the file holds something else."""
+    """Return a model card and the configuration in it. Raises ValueError if the file holds something else."""
     card = read_json(path)
     complete = isinstance(card, dict) and all(isinstance(card.get(name), dict) for name in NEEDED)
     if not complete or "configuration" not in card["training"] or not isinstance(card.get("threshold"), float):
-        raise ValueError(f"{path}: is no model card, which train_and_predict.py writes beside each network.")
+        raise ValueError(f"{path}: is no model card; train_and_predict.py writes one beside each network.")
     return card, Config.from_json(card["training"]["configuration"], path)
 
 
 def _load_model(path):
-    """Load a Keras model; ValueError that names the file if that fails."""
+    """Load a Keras model. Raises ValueError that names the file if that fails."""
     cause = "Is the file truncated, or was it not written by Keras?"
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: cannot be opened as a network (it is no .keras file). {cause}")
@@ -112,7 +112,7 @@ def predict_image(predict: Predict, image: NDArray, limits: tuple[float, float],
     """Return the probabilities of one image (H, W, C) of any size: float32 (H, W, maps), 0 to 1.
 
     They are the mean over the first ``config.tta`` of the eight ways to turn and mirror an image. An image larger than
-    ``config.prediction_tile`` is predicted in overlapping tiles, with the result that one large tile would give.
+    ``config.prediction_tile`` is predicted in overlapping tiles, with the same result as one large tile up to rounding.
     ``predict``: see ``predict_function``. ``limits``: intensities that the network sees as 0 and 1.
     """
     total = 0
@@ -155,9 +155,9 @@ def predict_function(model: keras.Model) -> Predict:
 
 
 def openvino_function(model: keras.Model, precision: str) -> Predict:
-    """Return a float32 network as ``predict_function`` does, computed by OpenVINO on the CPU in ``precision``.
+    """Return a function like ``predict_function`` for a float32 network; OpenVINO computes it on the CPU in ``precision``.
 
-    Raises ValueError if OpenVINO is missing, or TensorFlow, which hands the network over.
+    Raises ValueError if OpenVINO is missing, or if Keras does not run on TensorFlow, from which OpenVINO reads the network.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
@@ -177,7 +177,7 @@ def openvino_function(model: keras.Model, precision: str) -> Predict:
 
 
 def remembering(predict: Predict) -> Predict:
-    """Return the same function of a batch, which does not compute a batch again if it was the last one."""
+    """Return the same function of a batch, which returns a stored result if a batch equals the last one."""
     last = [None, None]
 
     def remembered(batch):
@@ -189,7 +189,7 @@ def remembering(predict: Predict) -> Predict:
 
 
 def _graph(model):
-    """Return a model as one TensorFlow graph for every size: predict_on_batch would trace many, and warn of it."""
+    """Return a model as one TensorFlow graph for every size: predict_on_batch would trace many graphs, and warn of it."""
     import tensorflow as tf
 
     signature = [tf.TensorSpec((None, None, None, model.input_shape[-1]), tf.float32)]

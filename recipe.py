@@ -1,7 +1,7 @@
-"""What a recipe must provide, what it may provide, and the list of recipes.
+"""The required and the optional parts of a recipe, and the list of recipes.
 
-A recipe is a module that ends with ``RECIPE = Recipe(...)``, and one line in ``RECIPES``. CONTRIBUTING.md shows a complete
-one. Everything is checked when the recipe is read, before any image is opened.
+A recipe is a module that ends with ``RECIPE = Recipe(...)``, and has one line in ``RECIPES``. CONTRIBUTING.md shows a complete
+recipe. All parts are checked when the recipe is read, before any image is opened.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ RECIPES = {
     "tomography": "cells in stacks of slices, whole samples held out",
     "isbi": "membranes in electron microscopy, ISBI 2012",
 }
-SOME_RECIPES_USE = ("validation_share", "test_share", "hold_out", "labels", "classes")  # all others every recipe uses
+SOME_RECIPES_USE = ("validation_share", "test_share", "hold_out", "labels", "classes")  # every recipe uses all other settings
 
 
 def first_data(folder: Path) -> Path | None:
@@ -32,24 +32,25 @@ def first_data(folder: Path) -> Path | None:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A data set and all that is special about it. Raises ValueError or TypeError that says which part is wrong.
+    """A data set: how to read, split, simulate and measure it. Raises ValueError or TypeError that says which part is wrong.
 
     Required:
-    ``name``: that of the module. ``title``: how figures call the published images. ``licence`` of the published images,
-    None if there are none. ``config``: the best known settings. ``load(source, config)``: read the labelled images at a path
-    as Samples. ``split(samples, config)``: give each Sample a role.
+    ``name`` of the module. ``title`` of the published images in figures. ``licence`` of the published images; None if there
+    are none or no licence is stated. ``config``: the best known settings. ``load(source, config)``: read the labelled images at
+    a path as Samples. ``split(samples, config)``: give each Sample a role.
 
     Optional:
     ``find(folder)``: the data that a user has put into datasets/<name>, or None.
-    ``simulate(folder, config, **sizes)``: write simulated images in the same layout, return the folder; ``simulated``: the
-    settings for them. A recipe without it needs images of the user.
-    ``is_published(samples, source)``: whether these are the published images, by their content.
-    ``title_of(source)``: a title that depends on the source. ``load_unlabelled(source)``: images without labels, which are
-    only predicted. ``has_labels(source)``: False if training needs simulated images. ``hold_outs(samples)``: the names that
-    --hold-out takes. ``measure(validation, test, unlabelled, config, title)``: scores, tables and figures beyond those of
-    pixels, a RecipeResult. ``stratum``: what kinds of images are called, one word with underscores; ``stratum_names(samples)``:
-    {number: name}. ``main_scores``: those that a series shows. ``uses``: which of ``SOME_RECIPES_USE`` it uses.
-    ``published``: {"settings": {...}, "scores": {...}} of the publication that it repeats.
+    ``simulate(folder, config, **sizes)``: write simulated images in the same layout and return the folder. A recipe without it
+    needs images of the user. ``simulated``: the settings for simulated images.
+    ``is_published(samples, source)``: return whether these are the published images, by their content.
+    ``title_of(source)``: return a title that depends on the source. ``load_unlabelled(source)``: read images without labels,
+    which are predicted and not scored. ``has_labels(source)``: return False if training needs simulated images.
+    ``hold_outs(samples)``: return the names that --hold-out accepts. ``measure(validation, test, unlabelled, config, title)``:
+    return the RecipeResult, with scores, tables and figures in addition to the pixel scores. ``stratum``: word for a kind of
+    images, such as "focus_level", with underscores. ``stratum_names(samples)``: return {number: name}. ``main_scores``: names
+    of the scores that a series shows. ``uses``: names in ``SOME_RECIPES_USE`` of the settings that the recipe uses.
+    ``published``: {"settings": {...}, "scores": {...}} of the publication that the recipe repeats.
     """
 
     name: str
@@ -95,15 +96,15 @@ class Recipe:
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """Settings that have no effect on this recipe."""
+        """Return the names of the settings that have no effect on this recipe."""
         return tuple(name for name in SOME_RECIPES_USE if name not in self.uses)
 
     def names_of_strata(self, split: Split) -> dict[int, str]:
-        """{number of a stratum: its name}, {} if strata have no names."""
+        """Return {number of a stratum: its name}; {} if strata have no names."""
         return self.stratum_names([*split]) if self.stratum_names else {}
 
     def settings(self, simulated: bool) -> Config:
-        """The best known settings, for real or for simulated images."""
+        """Return the best known settings, for real or for simulated images."""
         return self.simulated if simulated and self.simulated else self.config
 
 
@@ -123,7 +124,7 @@ _CALLED_WITH = {
 
 
 def _accepts(function, parameters):
-    """Return whether a function can be called with so many positional arguments."""
+    """Return whether a function can be called with these parameters as positional arguments."""
     try:
         inspect.signature(function).bind(*parameters.strip("()").split(", "))
     except TypeError:

@@ -24,13 +24,13 @@ from scores.measurements import measure_objects
 from scores.quality import LIMITS, RULES, flags, measure_quality
 from tiles import pad, round_up
 
-DEFAULT_TTA = 2  # predictions of an image that are averaged; 8 take four times as long (their gain: benchmarks/README.md)
+DEFAULT_TTA = 2  # predictions of an image that are averaged; 8 take four times as long (the gain: benchmarks/README.md)
 SCALES = (0.125, 8)  # smallest and largest scale of an image
-LOOKED_AT = 1024  # px, height and width of the part of an image that the scale is searched in
-LOOKS, NEAR = 3, 1.2  # most looks for the scale; a factor between two scales that is near enough
-AREA_SHARE = "area_share_class_"  # of names in ``Segmentation.quality``
+LOOKED_AT = 1024  # px, height and width of the part of an image that the search for the scale uses
+LOOKS, NEAR = 3, 1.2  # most steps of this search; it ends earlier if the scale changes by less than this factor
+AREA_SHARE = "area_share_class_"  # start of names in ``Segmentation.quality``
 OVERVIEW = 600  # px, largest height and width of the picture that a Segmentation keeps
-LARGEST = 2**28  # px to which an image is enlarged at most by diameter="auto", because memory is limited
+LARGEST = 2**28  # most px of an image that diameter="auto" enlarges, because memory is limited
 
 
 class Segmentation(NamedTuple):
@@ -39,7 +39,7 @@ class Segmentation(NamedTuple):
     ``mask``: uint8 (H, W), 255 in objects, else 0. ``objects``: int32 (H, W), object numbers, 0 is background.
     ``probability`` of foreground: float32 (H, W), 0 to 1. ``measurements``: one row per object, see
     ``scores.measurements.measure_objects``. ``quality``: dictionary of ``scores.quality.measure_quality``, and ``scale``, the
-    factor by which the image was enlarged for the network. ``flags``: names of the ``scores.quality.RULES`` that it breaks.
+    factor by which the image was enlarged for the network. ``flags``: names of the broken ``scores.quality.RULES``.
     ``overview``: a small picture of the image, uint8 (h, w, 3). ``classes``: the class of each pixel's object, uint8 (H, W), 0
     is background; None for a network with one class of objects. With classes, the measurements have a column ``class``.
 
@@ -56,7 +56,7 @@ class Segmentation(NamedTuple):
     classes: NDArray[np.uint8] | None = None
 
     def summary(self) -> dict[str, str]:
-        """Return what there is to know first: {name: text}."""
+        """Return the most important results as text: {name: text}."""
         height, width = self.mask.shape
         rows = {"objects": f"{len(self.measurements)} in {height} × {width} px"}
         if len(self.measurements):
@@ -67,7 +67,7 @@ class Segmentation(NamedTuple):
         if self.classes is not None:
             counts = self.measurements["class"].value_counts().sort_index()
             rows["classes"] = ", ".join(f"{count} of class {number}" for number, count in counts.items()) or "none"
-        unchecked = "" if self.quality.get("disagreement") is not None else " (stability was not checked: tta is 1)"
+        unchecked = " (stability was not checked: tta is 1)" * (self.quality.get("disagreement", 0) is None)
         return rows | {"flags": ("; ".join(f"{name} ({RULES[name].text})" for name in self.flags) or "none") + unchecked}
 
     def __repr__(self):
@@ -109,23 +109,24 @@ def segment(
 
     ``image``: (H, W) or (H, W, C) of any size, 8 or 16 bits or fractions. ``model``: a Network of ``open_network``, the path
     of its file, or the name of a shipped network. ``pixel_size``: µm per px, for measurements in µm. ``diameter``: expected
-    diameter of the objects in px; the image is scaled until they are as large as in the training. "auto" estimates the
-    scale; None does not scale. ``tta``: test-time augmentation, the mean prediction of so many turned and mirrored copies of
-    the image, 1 to 8. ``invert``: the network sees dark as bright; intensities are measured in the image as it is.
+    diameter of the objects in px; the image is scaled so that they are as large as in the training. "auto" estimates the
+    scale; None does not scale. ``tta``: test-time augmentation, the number of turned and mirrored copies of the image, 1 to 8,
+    whose predictions are averaged. ``invert``: exchange dark and bright for the network; intensities are still measured in the
+    original image.
 
-    Raises ValueError for an image with other dimensions or with pixels that are not numbers, for impossible sizes and
-    ``tta``, and for a diameter if the model card does not say how large the objects of the training were.
+    Raises ValueError for an image with other dimensions or with pixels that are not numbers, for an impossible pixel size,
+    diameter or ``tta``, and for a diameter if the model card does not say how large the objects of the training were.
     """
     network = model if isinstance(model, Network) else open_network(model)
     _check_sizes(pixel_size, diameter)
     image = _checked_image(image, network.config.channels)
     shown = to_channels(image, network.config.channels, "image")
     shown = inverted(shown) if invert else shown
-    network = network._replace(predict=remembering(network.predict))  # the first look may be the first prediction, too
+    network = network._replace(predict=remembering(network.predict))  # the search for the scale may compute the first one
     scale = find_scale(shown, network, diameter)
     objects, probability, turned = number_objects(shown, network, scale, tta)
     found, mask = network.config.maps.foreground(probability), (objects > 0).astype(np.uint8)
-    gray = intensities(image) if image.shape[2] > 1 else image[..., 0]  # without a copy, because large images fill the memory
+    gray = intensities(image) if image.shape[2] > 1 else image[..., 0]  # no copy: large images fill the memory
     measurements = measure_objects(objects, pixel_size, gray)
     classes = None
     if network.config.classes > 2:
@@ -149,7 +150,7 @@ def class_shares(classes: NDArray[np.uint8] | None, count: int) -> dict[str, flo
 
 
 def _checked_image(image, channels):
-    """Return pixels as (H, W, C); ValueError for a path, for other dimensions and for values that are not usable."""
+    """Return pixels as (H, W, C). Raises ValueError for a path, for other dimensions and for values that are not usable."""
     if isinstance(image, str | Path):
         raise ValueError(f"{image}: segment takes the pixels of an image; read the file first, as with imageio or tifffile.")
     image = np.asarray(image)
@@ -183,10 +184,10 @@ def number_objects(
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], tuple | None]:
     """Number the objects of an image (H, W, C) that has the channels of the network.
 
-    Returns their numbers, int32 (H, W); the probability, float32 (H, W, maps); and the masks (h, w) predicted from the first
-    and the last turned image, None for a single one. ``scale``: factor by which the image is enlarged for the network.
-    ``limits``: intensities that the network sees as 0 and 1; None takes those of the image. ``multiple``: the image is
-    extended by reflection at the bottom and the right to a multiple of so many px.
+    Return (object numbers, int32 (H, W); probability, float32 (H, W, maps); pair of masks). The masks (h, w) are predicted from
+    the first and the last of the ``tta`` turned copies; the pair is None if there is one copy. ``scale``: factor by which the
+    image is enlarged for the network. ``limits``: intensities that the network sees as 0 and 1; None: computed from the image.
+    ``multiple``: reflection extends the image at the bottom and the right to a height and width that are multiples of it.
     """
     probability, turned = _predict(image, network, scale, tta, limits, multiple)
     return _divide(probability, network, _watershed(network, scale)), probability, turned
@@ -207,14 +208,15 @@ def find_scale(
 ) -> float:
     """Return the factor that makes objects with a diameter (px) as large as those of the training.
 
-    ``image``: (H, W, C) with the channels of the network. ``limits``: intensities that the network sees as 0 and 1; None
-    takes those of the image. "auto" looks at the middle of the image up to ``LOOKS`` times. It measures the diameter that
-    half of the found area exceeds, and brings it into the range of the training: from halfway between the median and the
-    lowest diameter to halfway between the median and the highest one. ``largest``: most px of an enlarged image; None is
-    ``LARGEST``.
+    ``image``: (H, W, C) with the channels of the network. ``limits``: intensities that the network sees as 0 and 1; None:
+    computed from the image. ``largest``: most px of an enlarged image; None: ``LARGEST``.
 
-    The result is 1 for None, if nothing is found, and for "auto" if the model card does not say how large the objects of the
-    training were; for a diameter in px that raises ValueError.
+    "auto" segments the middle of the image up to ``LOOKS`` times. It measures the typical diameter: larger objects make up half
+    of the found area. The scale brings this diameter into the range of the training: from the geometric mean of the 5th
+    percentile and the median to the geometric mean of the median and the 95th percentile.
+
+    The scale is 1 if the diameter is None, if nothing is found, or for "auto" if the model card does not say how large the
+    objects of the training were. Raises ValueError for a diameter in px if the model card does not say it.
     """
     check_diameter(network, diameter)
     usual = network.card["training_data"].get("object_diameter")
@@ -236,7 +238,7 @@ def find_scale(
 
 
 def _typical_diameter(image, network, scale, limits):
-    """Return the diameter (px) that half of the area found in an image exceeds; None if nothing is found."""
+    """Return the diameter (px) for which larger objects make up half of the found area; None if nothing is found."""
     probability, _ = _predict(image, network, scale, 1, limits)
     areas = np.bincount(_divide(probability, network, _watershed(network, scale)._replace(minimum_area=1)).ravel())[1:]
     if not len(areas):
@@ -246,7 +248,7 @@ def _typical_diameter(image, network, scale, limits):
 
 
 def _predict(image, network, scale, tta, limits, multiple=1):
-    """Return the mean probability (H, W, maps), and the masks (h, w) of the first and the last turned image, None for one."""
+    """Return (mean probability (H, W, maps), (masks (h, w) of the first and the last turned copy) or None for one copy)."""
     config = network.config.replace(tta=tta)
     height, width = image.shape[:2]
     padded = pad(image, *(round_up(side, multiple) for side in (height, width)))
@@ -256,7 +258,7 @@ def _predict(image, network, scale, tta, limits, multiple=1):
     for probability in predict_transforms(network.predict, shown, limits or intensity_limits(shown), config):
         last = _mask(probability, network)
         first = last if first is None else first
-        probability /= np.float32(tta)  # in place, as the sum: large images fill the memory
+        probability /= np.float32(tta)  # in place, like the sum below: large images fill the memory
         total = probability if total is None else np.add(total, probability, out=total)
     return resize(total, padded.shape[:2])[:height, :width], (first, last) if tta > 1 else None
 

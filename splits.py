@@ -1,4 +1,4 @@
-"""Give every sample a role: images that leak into each other share one, and every role holds the same kinds of images."""
+"""Give every sample a role. Related images (crops of one photograph) get the same role; all roles get the same kinds."""
 
 import dataclasses
 from collections import Counter
@@ -13,8 +13,9 @@ from data import ROLES, Sample, Split
 def split_by_group(samples: list[Sample], validation_share: float, test_share: float, seed: int = 0) -> Split:
     """Divide samples into train, validation and test: whole groups, and equal shares of every stratum.
 
-    Groups get their role one after the other, the largest first: the role whose strata lack most. Then single groups move as
-    long as that brings the roles closer to their shares. Raises ValueError with fewer than three groups.
+    Each group, the largest first, gets the role that comes closest to its wanted share of every stratum. Then single groups
+    move to another role for as long as this brings the roles closer to their shares. Raises ValueError with fewer than three
+    groups.
     """
     groups = sorted({sample.group for sample in samples})
     if len(groups) < len(ROLES):
@@ -42,9 +43,9 @@ def split_by_group(samples: list[Sample], validation_share: float, test_share: f
 def hold_out(samples: list[Sample], units: list[str], held: str | None = None) -> Split:
     """Test the samples of one unit, validate on those of the next one (after the last comes the first), train on the others.
 
-    ``units``: name of the unit (specimen, sequence, block of slices) that every sample belongs to; ``held``: the unit for the
-    test, the last one if None. The number of the unit, from 1, becomes the group of its samples. Raises ValueError for an
-    unknown unit and for fewer than three units.
+    ``units``: for every sample, the name of its unit (specimen, sequence, block of slices). ``held``: the unit for the test,
+    the last one if None. The number of the unit, from 1, becomes the group of its samples. Raises ValueError for an unknown
+    unit and for fewer than three units.
     """
     names = list(dict.fromkeys(units))
     held = names[-1] if held is None else held
@@ -67,10 +68,10 @@ def hold_out(samples: list[Sample], units: list[str], held: str | None = None) -
 
 
 def leave_gap(split: Split, place: Callable[[Sample], tuple[str, int]], gap: int) -> Split:
-    """Drop samples that lie too close to one of another role: test keeps all, then validation, then train.
+    """Drop samples of validation that lie too close to test samples, and samples of train too close to either of the two.
 
-    ``place``: a function of a sample that returns its (sequence, number of the frame). Too close are frames with fewer than
-    ``gap`` frames in between. Raises ValueError if nothing is left to train or to validate.
+    ``place``: a function of a sample that returns its (sequence, number of the frame). Two frames of a sequence are too close
+    if fewer than ``gap`` frames lie between them. Raises ValueError if nothing is left to train or to validate.
     """
 
     def far(samples, others):
@@ -107,7 +108,7 @@ def spans(split: Split, place: Callable[[Sample], tuple[str, int]]) -> dict[str,
 
 
 def shuffle(split: Split, seed: int = 0) -> Split:
-    """Give the same numbers of samples their roles at random, although images then leak: only to show the effect."""
+    """Return a random split with as many samples in each role. Its scores are too high: it only shows the effect of leaks."""
     samples = [*split]
     dealt = [samples[i] for i in np.random.default_rng(seed).permutation(len(samples))]
     train, validation = len(split.train), len(split.train) + len(split.validation)
@@ -115,7 +116,7 @@ def shuffle(split: Split, seed: int = 0) -> Split:
 
 
 def limit_train(split: Split, count: int | None, seed: int = 0) -> Split:
-    """Keep ``count`` of the training samples, drawn at random; None keeps all. Raises ValueError if there are fewer."""
+    """Keep ``count`` random training samples, or all of them if None. Raises ValueError if there are fewer."""
     if count is None:
         return split
     if count > len(split.train):
@@ -125,7 +126,7 @@ def limit_train(split: Split, count: int | None, seed: int = 0) -> Split:
 
 
 def describe_split(split: Split) -> str:
-    """Say how many images and groups there are, and how many images have each role."""
+    """Return a sentence with the numbers of images and groups, and the number of images in each role."""
     sizes = Counter(sample.group for sample in split)
     roles = ", ".join(f"{len(members)} {role}" for role, members in split.items())
     return f"Images: {len([*split])} in {len(sizes)} independent groups (the largest has {max(sizes.values())}); {roles}"
@@ -148,7 +149,7 @@ def _count(samples, groups):
 
 
 def _error(held, wanted, group, role):
-    """Return the squared distance from the wanted counts if a group joined a role; all strata and roles have equal weight."""
+    """Return the squared distance to the wanted counts after a group joins a role; all strata and roles have equal weight."""
     after = held.copy()
     after[role] += group
     return (np.square(after - wanted) / np.maximum(wanted, 1)).sum()
@@ -177,7 +178,7 @@ def _best_role(role, held, wanted, group):
 
 
 def _fill_empty(role_of, counts):
-    """Give an empty role the smallest group of the role with most groups; with very few groups, a role can be empty."""
+    """Give each empty role the smallest group of the role with most groups. A role can be empty if there are few groups."""
     for role in range(len(ROLES)):
         if not (role_of == role).any():
             fullest = np.bincount(role_of, minlength=len(ROLES)).argmax()

@@ -1,7 +1,8 @@
 """Tiles of an image, and blocks of a label image.
 
-Tiles: where they begin, how they are cut and padded, and how their predictions are blended; training and prediction use the
-same formula. Blocks are larger: objects are numbered block by block, and an object that crosses blocks keeps one number.
+The network sees an image in tiles. This module computes where tiles begin, cuts and pads them, and blends their predictions.
+Training and prediction use the same formula. Blocks are larger: objects are numbered block by block, and an object that lies
+in several blocks gets one number.
 """
 
 import itertools
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 from system.progress import progress
 
-MANY = 36  # tiles; so many take so long that a progress bar is shown
-BLOCK_SIDE = 1536  # px of a block
+MANY = 36  # tiles; from this number on, a progress bar is shown
+BLOCK_SIDE = 1536  # px, height and width of a block
 BLOCK_OVERLAP = 512  # px that the windows of neighbouring blocks share
 
 
@@ -22,8 +23,8 @@ def origins(length: int, tile: int, overlap: int, multiple: int = 1) -> list[int
     """Return the first pixels of the tiles that cover one side of an image.
 
     ``length`` of the side in px, at least ``tile``. Neighbouring tiles share at least ``overlap`` px. Every first pixel is a
-    multiple of ``multiple``: only then does a network with poolings see the same pooling cells in every tile. The last tile
-    ends where the side ends. Raises ValueError for lengths that cannot be covered like this.
+    multiple of ``multiple``, so that a network with poolings sees the same pooling cells in every tile. The last tile ends
+    where the side ends. Raises ValueError for lengths that cannot be covered like this.
     """
     if not 0 <= overlap < tile:
         raise ValueError(f"tiles of {tile} px cannot overlap by {overlap} px; the overlap must be from 0 to {tile - 1}.")
@@ -67,9 +68,9 @@ def windows(
 ) -> list[tuple[int, NDArray[np.float32]]]:
     """Return the tiles along one side of an image, with their weights in the blend: [(first pixel, weights (tile,)), ...].
 
-    The weights of all tiles add up to 1 at every pixel. Towards a neighbouring tile, the weight is 0 for ``margin`` px, which
-    this tile predicts wrongly because it does not see beyond its edge. Then it rises over the rest of the overlap, linearly or
-    as a Gaussian. At the border of the image it does not fall.
+    The weights of all tiles add up to 1 at every pixel. In the ``margin`` px beside a neighbouring tile, the weight is 0: there
+    a tile predicts wrongly because it does not see beyond its edge. Farther inside, the weight rises over the rest of the
+    overlap, linearly or as a Gaussian. At the border of the image, the weight does not fall.
     """
     starts = origins(length, tile, overlap, multiple)
     shared = tile - starts[1] if len(starts) > 1 else 0
@@ -84,7 +85,7 @@ def windows(
 
 
 def _rise(distance, shared, margin, blend):
-    margin = min(margin, max(0, shared - 1) / 2)  # if the overlap is too small: every pixel must count in some tile
+    margin = min(margin, max(0, shared - 1) / 2)  # smaller if the overlap is small: every pixel needs a tile that counts
     ramp = np.clip((distance - margin) / max(shared - 2 * margin, 1), 0, 1)
     if blend == "linear":
         return ramp
@@ -133,11 +134,11 @@ def predict_tiled(
 
 
 class Block(NamedTuple):
-    """A part of an image, and what is seen around it: two slices each, of rows and of columns.
+    """A part of an image and its surroundings; each field is a slice of rows and a slice of columns.
 
-    ``own``: the part itself; these parts cover the image once. ``window``: the part that is segmented; it is larger by half the
-    overlap on every side. ``used``: the part that is kept and compared with the neighbours; it is larger by a quarter of the
-    overlap, so that the edge of the window, where objects are cut off, does not matter.
+    ``own``: the part itself; these parts cover the image once. ``window``: the region that is segmented; it is larger than
+    ``own`` by half the overlap on every side. ``used``: the region that is kept and compared with the neighbours; it is larger
+    than ``own`` by a quarter of the overlap, so that it does not contain the edge of the window, where objects are cut off.
     """
 
     own: tuple
@@ -170,7 +171,7 @@ def neighbouring_blocks(rows: int, columns: int) -> list[tuple[int, int]]:
 
 
 def within(inner: tuple[slice, slice], outer: tuple[slice, slice]) -> tuple[slice, slice]:
-    """Return two slices of an image as slices of a larger part of it, ``outer``."""
+    """Return the window ``inner`` of an image as slices of a larger window, ``outer``, which contains it."""
     return tuple(slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True))
 
 
@@ -199,7 +200,7 @@ def number_in_blocks(
 def same_objects(before: NDArray, now: NDArray) -> NDArray:
     """Return the pairs of labels that are the same object in two label images (H, W) of one place: int (2, N).
 
-    Each of the two must cover more than half of the other one.
+    Two labels are the same object if each one covers more than half of the other one.
     """
     both = (before > 0) & (now > 0)
     pairs, shared = np.unique(np.stack([before[both], now[both]]).astype(np.int64), axis=1, return_counts=True)

@@ -1,7 +1,7 @@
 """Tomography: cells in stacks of slices; whole samples are held out for the test.
 
-Source    nine samples of soft X-ray tomography, 4,040 slices of 464x464 px, are private; instead: simulated samples, and
-          sequences of the Cell Tracking Challenge, each one as a sample
+Source    simulated samples, and sequences of the Cell Tracking Challenge, each used as a sample; the original data, nine
+          samples of soft X-ray tomography with 4,040 slices of 464x464 px, are private
 Command   python train_and_predict.py tomography; the real sequences: --hold-out all --image-scale 0.5 --epochs 3
 Hardware  2 cores of an AMD EPYC, no GPU; simulated images without AVX-512 in float32, real images in bfloat16
 Time      2 minutes 22 seconds in total, on simulated images
@@ -43,7 +43,7 @@ def title_of(_source: Path) -> str:
 
 
 def simulate(folder: Path, _config: Config, **sizes) -> Path:
-    """Write simulated slices in the same layout; ``sizes``: of ``simulate.stacks.stacks``."""
+    """Write simulated slices in the same layout; ``sizes``: options of ``simulate.stacks.stacks``."""
     return stacks(folder, **sizes)
 
 
@@ -52,7 +52,7 @@ def load(source: Path, config: Config = CONFIG) -> list[Sample]:
 
     Expects ``inp/<sample>_image_<slice>.tiff``, or one multi-page ``inp/<sample>.tiff`` for each specimen, and the same names
     in ``out``; or data sets of the Cell Tracking Challenge, in which each labelled sequence is a specimen. ``stratum`` is the
-    number of the specimen. Raises ValueError that names the file if one is missing or does not fit its partner.
+    number of the specimen. Raises ValueError that names the file if an image or mask is missing or the two do not fit.
     """
     source = Path(source)
     read = _load_slices if (source / "inp").is_dir() else _load_sequences
@@ -82,17 +82,17 @@ def stratum_names(samples: list[Sample]) -> dict[int, str]:
 
 
 def _check_names(slices, source):
-    """Raise ValueError if names do not contain the specimen: each slice would be one, and neighbouring slices would leak."""
+    """Raise ValueError if names lack the specimen: each slice would count as a specimen, and neighbouring slices would leak."""
     sizes = Counter(map(specimen, slices))
     alone = [name for name, size in sizes.items() if size == 1]
     if len(alone) > max(1, len(sizes) / 2):
         raise ValueError(
-            f"{source / 'inp'}: {len(alone)} of {len(sizes)} samples have one slice, {alone[0]} first; expected names like "
-            "<sample>_image_<slice>.tiff, or a multi-page file per sample."
+            f"{source / 'inp'}: {len(alone)} of {len(sizes)} samples have one slice, for example {alone[0]}; expected names "
+            "like <sample>_image_<slice>.tiff, or a multi-page file per sample."
         )
     twice = [name for name, count in Counter(sample.name for sample in slices).items() if count > 1]
     if twice:
-        raise ValueError(f"{source / 'inp'}: {twice[0]} is there as a file and in a multi-page file; keep one of them.")
+        raise ValueError(f"{source / 'inp'}: {twice[0]} exists as a file and in a multi-page file; keep one of them.")
 
 
 def _load_slices(source, classes):

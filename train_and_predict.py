@@ -26,7 +26,7 @@ from system.paths import TRAIN, WORK
 
 
 def main(arguments=None):
-    """Do what the command line asks for. A mistake of the user ends the program with one sentence."""
+    """Run what the command line asks for. A mistake of the user ends the program with a message of one sentence."""
     try:
         name, given, several, resume = parse_command_line(arguments)
         begun = None if resume is None else run_folder.find_run(name, resume, WORK / "runs")
@@ -46,7 +46,7 @@ def main(arguments=None):
 
 
 def run(name, given, resumed=None):
-    """Make one run, or finish an interrupted one: read this function to see what happens. Return the run's folder."""
+    """Make one run, or finish an interrupted one, and return its folder. The calls below are the steps, in their order."""
     recipe, config, source = configuration(name, given, resumed)
     images = data(recipe, config, source)
     originals, samples, images = split(recipe, config, images)
@@ -54,7 +54,7 @@ def run(name, given, resumed=None):
     with machines(config) as world:
         model, config, folder, precision = network(config, originals, samples, source, resumed, world)
         model, history = fit(model, config, samples, folder, world)
-    if world.rank:  # of several machines the first one does the rest
+    if world.rank:  # only the first machine does the rest
         return folder
 
     predictions, fitted = predict(model, config, originals, samples, images, folder)
@@ -65,7 +65,7 @@ def run(name, given, resumed=None):
 
 
 def configuration(name, given, resumed=None):
-    """Return the recipe, the settings, and where the images are. Simulate images if there are none."""
+    """Return (recipe, settings, source of the images). Simulate images if there are none."""
     recipe = read_recipe(name if resumed is None else run_folder.read_config(resumed).recipe)
     source = find_source(recipe, given, resumed)
     if resumed:
@@ -77,7 +77,7 @@ def configuration(name, given, resumed=None):
 
 
 def configure(recipe, given, simulated):
-    """Return the settings of a run: those of the recipe, changed by the published ones if asked for, then by the given ones."""
+    """Return the settings of a run. Given settings replace published ones (--as-published), which replace the recipe's."""
     check_used(recipe, given)
     published = recipe.published.get("settings", {}) if given.get("as_published") else {}
     if given.get("as_published") and not published:
@@ -94,16 +94,16 @@ def check_used(recipe, given):
 
 
 def data(recipe, config, source):
-    """Read the images, and say which ones they are."""
+    """Read the images and print which ones they are."""
     images = read_images(recipe, config, source)
     if images.unlabelled:
-        print(f"{source.path}: {len(images.unlabelled)} images without labels, which are only predicted")
+        print(f"{source.path}: {len(images.unlabelled)} images without labels; they are predicted, not scored")
     print(f"{images.title}: {images.source}")
     return images
 
 
 def split(recipe, config, images):
-    """Give every sample a role: (samples as read, samples as the network sees them, images with the size of objects)."""
+    """Give every sample a role. Return (samples as read, samples as the network sees them, images with object sizes)."""
     originals = recipe.split(images.labelled, config)
     if config.split == "shuffled":
         originals = splits.shuffle(originals, config.seed)
@@ -116,12 +116,12 @@ def split(recipe, config, images):
 
 
 def machines(config):
-    """Join the machines that train together, if there are several; a context that yields the place of this one.
+    """Connect the machines that train together. Return a context that yields the rank of this one and the world size.
 
-    Keras is imported only from here on: --help and a mistake in the data answer at once, and the worker processes, which
-    read this file again, stay free of TensorFlow.
+    Keras is imported only from here on. So --help and errors in the data do not wait for it, and the worker processes, which
+    import this file again, do not load TensorFlow.
     """
-    if config.device == "cpu":  # must be known before a backend starts
+    if config.device == "cpu":  # must be set before a backend starts
         os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu", "KERAS_TORCH_DEVICE": "cpu"}
     from parallel import nodes
 
@@ -129,7 +129,7 @@ def machines(config):
 
 
 def network(config, originals, samples, source, resumed, world):
-    """Build the network and make the run's folder: (model, configuration, folder, precision)."""
+    """Build the network and make the run's folder. Return (model, configuration, folder, precision)."""
     import batches
     import devices
     import prediction
@@ -157,7 +157,7 @@ def network(config, originals, samples, source, resumed, world):
 
 
 def fit(model, config, samples, folder, world):
-    """Train the network: the network of the best epoch, and the history of all epochs."""
+    """Train the network. Return (network of the best epoch, history of all epochs)."""
     import training
 
     try:
@@ -169,7 +169,7 @@ def fit(model, config, samples, folder, world):
 
 
 def predict(model, config, originals, samples, images, folder):
-    """Predict the validation images, which decide the threshold, then the test images, once: ({role: Predictions}, fitted)."""
+    """Predict the validation images, fit the threshold on them, then predict all others: ({role: Predictions}, fitted)."""
     from experiment.predictions import predict_roles
 
     unlabelled = [prepare(sample, config.channels, config.image_scale) for sample in images.unlabelled]
@@ -182,7 +182,7 @@ def predict(model, config, originals, samples, images, folder):
 
 
 def score(recipe, config, originals, predictions, images, fitted, folder):
-    """Score the test images: (DataFrame with one row per image, summary). Write what the recipe measures beyond this."""
+    """Score the test images and write the recipe's own results. Return (DataFrame with one row per image, summary)."""
     from experiment import reporting
 
     strata = recipe.names_of_strata(originals)
@@ -204,7 +204,7 @@ def figures(recipe, config, originals, predictions, table, history, images, fold
 
 
 def finish(model, config, predictions, table, summary, history, precision, images, folder):
-    """Write predictions, network, model card and scores; the scores last, because a run with scores is finished."""
+    """Write network, predictions, model card and scores. The scores come last, because a run with scores is finished."""
     from experiment import reporting
 
     run_folder.save_model(model, folder / "model.keras")
@@ -216,7 +216,7 @@ def finish(model, config, predictions, table, summary, history, precision, image
 
 
 def run_series(name, given, values, folder=None):
-    """Make a run for every combination of the values, or finish an interrupted series; then a table and a figure.
+    """Make a run for every combination of the values, or finish an interrupted series. Then write tables and a figure.
 
     Return the folder of the series.
     """
@@ -237,7 +237,7 @@ def run_series(name, given, values, folder=None):
         print(f"\nRun {number} of {len(steps)}: {', '.join(f'{key} {value}' for key, value in change.items())}")
         begun = run_of_series if (run_of_series / "config.json").exists() else None
         if not begun:
-            shutil.rmtree(run_of_series, ignore_errors=True)  # killed before anything was in it
+            shutil.rmtree(run_of_series, ignore_errors=True)  # the run was killed before it wrote its settings
         run(name, {**given, **change, "output": str(run_of_series)}, begun)
     recipe, title = read_recipe(name), run_folder.read_title(steps[0][1])
     summary, spread = series.write_results(folder, values, recipe.main_scores, title)
@@ -247,7 +247,7 @@ def run_series(name, given, values, folder=None):
 
 
 def start_series(name, given, values):
-    """Check the settings of a series and make its folder: (folder, settings of every run, {setting: values})."""
+    """Check the settings of a series and make its folder. Return (folder, settings of every run, {setting: values})."""
     from experiment import series
 
     recipe = read_recipe(name)
@@ -262,7 +262,7 @@ def start_series(name, given, values):
         several["hold_out"] = recipe.hold_outs(recipe.load(source.made(recipe, config).path, config))
     config = configure(recipe, settings, source.simulated)
     series.check(config, several)
-    # All runs use the same images, also if others come to lie where these were found.
+    # All runs use the same images, even if other images are put into datasets/ before the last run.
     settings["data"] = str(source.made(recipe, config).path)
     return series.start(name, settings, several, WORK / "runs"), settings, several
 

@@ -1,1 +1,1 @@
-"""What a run leaves: its folder, tables, model card and figures; series of runs."""
+"""The command line, the images and the results of a run: folder, tables, model card, figures. Also series of runs."""

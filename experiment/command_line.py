@@ -12,10 +12,10 @@ ALWAYS_ALLOWED = ("workers", "nodes")  # with --resume; they do not change the b
 
 
 def parse_command_line(arguments=None):
-    """Read the command line: (recipe name, {setting: value}, {setting: [values]}, run folder to resume or None).
+    """Read the command line. Return (recipe name, {setting: value}, {setting: [values]}, run folder to resume or None).
 
-    The dictionaries hold the settings that were given, with one value or with several between commas. A mistake ends the
-    program with a sentence, as argparse does.
+    The first dictionary holds the settings that were given with one value, the second one those with several values, separated
+    by commas. A mistake ends the program with a message of one sentence, as in argparse.
     """
     parser = _parser()
     given = vars(parser.parse_args(arguments))
@@ -43,7 +43,7 @@ def _parser(recipe=None):
         epilog="The defaults shown are those of the recipe for real images"
         + (f", {recipe.name}" if recipe else "")
         + "; simulated images have a smaller network and a shorter training. Set UNET_TRACEBACK=1 in the environment to see "
-        "where an error arose." + (f" Without effect on this recipe: {', '.join(map(flag, recipe.unused))}." if recipe else ""),
+        "where an error arose." + (f" These options have no effect: {', '.join(map(flag, recipe.unused))}." if recipe else ""),
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
         add_help=False,
@@ -90,7 +90,7 @@ def _shown(default):
 
 
 def _reader(name, kind, choices):
-    """Return a function that reads one value, or several between commas as a list."""
+    """Return a function that reads one value, or a list of values separated by commas."""
     expected = {int: "a whole number", float: "a number"}.get(kind, "a word")
 
     def read(text):
@@ -108,7 +108,8 @@ def _reader(name, kind, choices):
                 raise argparse.ArgumentTypeError(f"{value!r} is unknown; choose from {', '.join(choices)}")
         if len(values) == 1:
             return values[0]
-        if name in SINGLE or (kind in (int, float) and (_looks_like_one_number(parts) or _impossible(name, values))):
+        number = kind in (int, float) and _looks_like_one_number(parts)
+        if name in SINGLE or number or (kind is float and _impossible(name, values)):
             raise argparse.ArgumentTypeError(
                 f"{text!r} holds a comma, which separates values ({', '.join(map(str, values))}). Write one number with "
                 f"a point before its decimals and nothing between thousands, for example {_without_commas(parts)}"
@@ -119,7 +120,7 @@ def _reader(name, kind, choices):
 
 
 def _impossible(name, values):
-    """Whether two values between a comma cannot both be right, as in --dropout 0,2: probably a decimal comma."""
+    """Return whether one of two values is invalid, as in --dropout 0,2: then the comma is probably a decimal comma."""
     try:
         return len(values) == 2 and not [Config(**{name: value}) for value in values]
     except ValueError:
@@ -127,7 +128,7 @@ def _impossible(name, values):
 
 
 def _looks_like_one_number(parts):
-    """Return whether commas may stand for decimals or thousands: true for 0,65 and 10,000, false for 0,1,2 and 4,16."""
+    """Return whether commas may mark decimals or thousands: true for 0,65 and 10,000, false for 0,1,2 and 4,16."""
     decimals = len(parts) == 2 and parts[0] in ("0", "-0") and len(parts[1]) > 1 and parts[1].isdigit()
     thousands = len(parts[0]) <= 3 and all(len(part) == 3 and part.isdigit() and part[0] == "0" for part in parts[1:])
     return decimals or (parts[0].isdigit() and thousands)

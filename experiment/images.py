@@ -1,4 +1,4 @@
-"""Which images a run uses: those of the user, or simulated ones."""
+"""Find the images of a run (images of the user, or simulated ones) and read them."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ DATASETS = WORK / "datasets"
 
 
 class Source(NamedTuple):
-    """Where the images of a run are. ``path``: a folder or file, None if they are not simulated yet."""
+    """The place of a run's images. ``path``: a folder or file, None if they are not simulated yet."""
 
     path: Path | None
     simulated: bool
@@ -35,14 +35,14 @@ class Images(NamedTuple):
 
 
 def find_source(recipe: Recipe, given: dict, resumed: Path | None = None, datasets: Path = DATASETS) -> Source:
-    """Find the images: those of ``--data``, those of the resumed run, those in ``datasets/<recipe>``, else simulated ones.
+    """Find the images of a run: of the resumed run, else at ``--data``, else in ``datasets/<recipe>``, else simulated ones.
 
     Raises ValueError for a path that does not exist, and if there are no images and the recipe cannot simulate any.
     """
     if resumed:
         path = Path(read_json(resumed / "config.json")["source"])
         if not path.exists():
-            raise ValueError(f"{path}: the images of {resumed} are not there any more; put them back to continue this run.")
+            raise ValueError(f"{path}: the images of {resumed} are no longer there; put them back to continue this run.")
     elif given.get("data"):
         path = Path(given["data"])
         if not path.exists():
@@ -58,12 +58,12 @@ def find_source(recipe: Recipe, given: dict, resumed: Path | None = None, datase
 
 
 def simulate(recipe: Recipe, config: Config) -> Path:
-    """Make the simulated images of a recipe, unless they are there, and return their folder."""
+    """Simulate the images of a recipe, if they do not exist yet, and return their folder."""
     return Path(os.path.abspath(recipe.simulate(DATASETS / "simulated" / recipe.name, config)))
 
 
 def read_images(recipe: Recipe, config: Config, source: Source) -> Images:
-    """Read all images of a recipe. Where there are none with labels, training uses simulated ones."""
+    """Read all images of a recipe. If no image has labels, training uses simulated images."""
     unlabelled = recipe.load_unlabelled(source.path) if recipe.load_unlabelled else []
     path, simulated = source
     if recipe.has_labels and not recipe.has_labels(path):

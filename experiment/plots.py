@@ -14,10 +14,10 @@ MARKERS = "^os"  # of stains
 
 
 def training_curves(history: pd.DataFrame, best: int, title: str, smoothing: int = 1) -> Figure:
-    """Draw loss and Dice over the epochs from ``history`` (DataFrame), and mark the ``best`` one (from 1).
+    """Draw loss and Dice over the epochs from ``history`` (DataFrame), and mark the ``best`` epoch (counted from 1).
 
-    ``smoothing``: number of epochs whose mean validation Dice decided which epoch is the best; that mean is drawn, too. The
-    validation loss is left out: because of empty tiles and padding, its scale differs from that of the training loss.
+    ``smoothing``: number of epochs over which the validation Dice was averaged to choose the best epoch; this mean is drawn,
+    too. The validation loss is not drawn: because of empty tiles and padding, it cannot be compared with the training loss.
     """
     figure, axes = canvas(1, 2, 11, 4.2, title)
     few = {"marker": "o", "markersize": 4} if len(history) < 12 else {}
@@ -40,9 +40,9 @@ def training_curves(history: pd.DataFrame, best: int, title: str, smoothing: int
 
 
 def dice_per_stratum(table: pd.DataFrame, title: str, kind: str = "stratum") -> Figure | None:
-    """Draw the Dice of each image as a dot, by stratum, with the median of the stratum; None for a single stratum.
+    """Draw the Dice of each image as a dot, by stratum, with the median of the stratum. Return None for a single stratum.
 
-    ``table``: as ``metrics.score_table`` gives. ``kind``: what a stratum is called.
+    ``table``: the result of ``metrics.score_table``. ``kind``: word for a stratum.
     """
     strata = sorted(table["stratum"].unique(), key=lambda stratum: (isinstance(stratum, str), stratum))
     if len(strata) < 2:
@@ -110,7 +110,7 @@ def agreement(true: pd.DataFrame, measured: pd.DataFrame, title: str) -> Figure:
 
 
 def scores_over_threshold(table: pd.DataFrame, fitted: float, title: str) -> Figure:
-    """Draw V_rand and V_info over the threshold, and mark the ``fitted`` threshold; ``table``: with those columns."""
+    """Draw V_rand and V_info over the threshold, and mark ``fitted``; ``table`` has columns threshold, v_rand, v_info."""
     figure, axes = canvas(1, 1, 7.5, 4.6, title)
     axis = axes[0, 0]
     for name, colour in (("v_rand", BLUE), ("v_info", ORANGE)):
@@ -124,11 +124,11 @@ def scores_over_threshold(table: pd.DataFrame, fitted: float, title: str) -> Fig
 
 
 def series(table: pd.DataFrame, scores: dict[str, pd.DataFrame], setting: str, title: str) -> Figure:
-    """Draw the scores of several runs over the setting that they vary: a dot for each run, the mean and its 95 % interval.
+    """Draw the scores of several runs over the varied setting: a dot for each run, the mean and its 95 % interval.
 
-    ``table``: one row for each value of the setting, which stands in ``run``, with <score>, <score>_low and <score>_high,
-    NaN where there is no interval. ``scores``: {score: DataFrame of single runs with ``run`` and that score}. ``setting``:
-    its name, or several with commas.
+    ``table``: one row for each value of the setting, with the columns ``run`` (this value), <score>, <score>_low and
+    <score>_high (NaN where there is no interval). ``scores``: {score: DataFrame of single runs with ``run`` and this score}.
+    ``setting``: name of the setting, or several names separated by commas.
     """
     width = max(5.0, 0.5 * len(table))
     figure, axes = canvas(1, len(scores), width * len(scores), 4.4, title)
@@ -136,7 +136,7 @@ def series(table: pd.DataFrame, scores: dict[str, pd.DataFrame], setting: str, t
     for axis, (name, runs) in zip(axes[0], scores.items(), strict=True):
         axis.scatter(runs["run"].map(places), runs[name], s=18, color=BLUE, alpha=0.6, linewidths=0, label="one run")
         line = "-" if table["run"].dtype.kind in "iuf" else ""  # names have no order
-        several = len(runs) > len(table)  # else the mean is the run
+        several = len(runs) > len(table)  # else each mean is the score of one run
         mean = {"marker": "_", "markersize": 14, "label": "mean"} if several else {}
         axis.plot(range(len(table)), table[name], color=VERMILION, linestyle=line, **mean)
         known = table[f"{name}_low"].notna().to_numpy()

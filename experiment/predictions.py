@@ -1,4 +1,4 @@
-"""The predictions of a run: validation images, which decide the threshold, test images and images without labels."""
+"""Predict the images of a run: validation images (for the threshold), test images, images without labels."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ DESCRIPTIONS = {
 
 
 def predict_roles(model, config: Config, images: dict, folder: Path) -> tuple[dict[str, Predictions], dict]:
-    """Predict every role: ({role: Predictions}, {"threshold", "validation_dice"}).
+    """Predict the images of every role. Return ({role: Predictions}, {"threshold", "validation_dice"}).
 
-    ``images``: {role: (samples as the network sees them, samples as read)} with the roles of ``DESCRIPTIONS``, in this order:
-    the validation images decide the threshold on the probability of foreground before a test image is predicted.
+    ``images``: {role: (samples as the network sees them, samples as read)} with the roles of ``DESCRIPTIONS``. Validation comes
+    first: the threshold on the probability of foreground is fitted on these images before a test image is predicted.
     """
     predictions, fitted, maps = {}, {}, config.maps
     for role, description in DESCRIPTIONS.items():

@@ -1,4 +1,4 @@
-"""Write the results of a run: predictions, scores, the model card, figures, and the lines at the end."""
+"""Write the results of a run: predictions, scores, model card and figures. Describe the scores for the terminal."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,14 +22,14 @@ from system.files import write_json, write_text, written_whole
 from system.names import short_names
 from unet import reach
 
-OF_EVERY_RUN = ("threshold", "validation_dice", "pixel_size")  # numbers among the scores of every run, whatever the recipe
+OF_EVERY_RUN = ("threshold", "validation_dice", "pixel_size")  # numbers in the summary of every recipe
 
 
 def write_predictions(folder: Path, predictions: Predictions) -> None:
     """Write <name>_mask.png and <name>_probability.png (0 to 255 for 0 to 1) of every image.
 
-    With two classes, masks hold 0 and 255; with more, class numbers. The probability is that of the foreground, whatever the
-    class.
+    With two classes, masks hold 0 and 255; with more classes, they hold class numbers. The probability is the probability of
+    foreground, the sum over all classes of objects.
     """
     maps = predictions.maps
     for sample, probability, mask in zip(*predictions[:3], strict=True):
@@ -45,7 +45,8 @@ def score(
 ) -> tuple[pd.DataFrame, dict]:
     """Score the test set: (one row per image, summary for scores.json, with every stratum and every class).
 
-    ``fitted``: what the validation set decided; it is added to the summary. ``strata``: {number: name}, {} without names.
+    ``fitted``: values fitted on the validation set, which are added to the summary. ``strata``: {number: name}; {} if there are
+    no names.
     """
     table = with_names(score_table(predictions.samples, predictions.masks, config.classes), strata)
     summary = {**facts, **fitted, **summarise(table)}
@@ -56,7 +57,7 @@ def score(
 
 
 def with_names(table: pd.DataFrame, strata: dict, columns: Sequence[str] = ("stratum",)) -> pd.DataFrame:
-    """Return a copy of a table with the names of strata instead of their numbers in those ``columns`` that it has."""
+    """Return a copy of a table with names of strata instead of numbers in ``columns``; missing columns are ignored."""
     named = {name: table[name].map(lambda stratum: strata.get(stratum, stratum)) for name in columns if name in table}
     return table.assign(**named)
 
@@ -189,7 +190,7 @@ def write_figures(
 
 
 def said(kind: str) -> str:
-    """Return the name of a kind of stratum as people write it."""
+    """Return the name of a kind of stratum as people write it: "kmeans_cluster" -> "k-means cluster"."""
     return kind.replace("_", " ").replace("kmeans", "k-means")
 
 

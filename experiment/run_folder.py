@@ -1,4 +1,4 @@
-"""The folder of a run: how it is made, never overwritten and found again, and the files that describe the run."""
+"""The folder of a run: make it, never overwrite it, find it again, and write the files that describe the run."""
 
 import importlib.metadata
 import os
@@ -39,7 +39,7 @@ def make_folder(wanted: str | None, parent: Path, kind: str = "") -> Path:
 
 
 def find_run(recipe: str, folder: str = "", root: Path = Path("runs")) -> Path:
-    """Return the run or series to resume: ``folder``, else the newest unfinished one of a recipe on which no process works.
+    """Return the run or series to resume: ``folder``, else the newest unfinished one of a recipe that no process works on.
 
     Raises ValueError if there is none.
     """
@@ -92,7 +92,7 @@ def write_start(folder: Path, config: Config, source: Path, split: Split, hardwa
 
 
 def environment(hardware: dict) -> dict:
-    """Return what a run was made with: code revision, versions, backend, processor, and the entries of ``hardware``."""
+    """Return a description of software and hardware: code revision, versions, backend, processor, entries of ``hardware``."""
     import keras
 
     return {
@@ -113,20 +113,20 @@ def read_title(folder: Path) -> str:
 
 
 def is_series(folder: Path) -> bool:
-    """Return whether a folder is that of a series of runs."""
+    """Return whether a folder is the folder of a series of runs."""
     return (folder / "series.json").exists()
 
 
 def to_resume(folder: Path) -> Path:
-    """Return the folder that --resume needs for a run: that of its series, if it belongs to one."""
+    """Return the folder that --resume needs for a run: the folder of its series if it belongs to one, else its own."""
     return folder.parent if is_series(folder.parent) else folder
 
 
 def save_model(model, path: Path) -> None:
     """Save a network so that ``keras.saving.load_model`` opens it in safe mode, without custom objects.
 
-    The file holds the layers without loss and optimiser, with float32 as their precision: other machines may compute slowly in
-    the precision of the training, or not at all.
+    The file holds the layers without loss and optimiser. Their precision is float32, because other machines may not support the
+    precision of the training, or may be slow in it.
     """
     from devices import in_precision
 
@@ -135,7 +135,7 @@ def save_model(model, path: Path) -> None:
 
 
 def _revision():
-    """Return the git commit of this code, "+" if files differ from it; the version if it is installed; None without git."""
+    """Return the git commit of this code (with "+" if files have changed), the version of an installed package, or None."""
     if INSTALLED:  # git would answer for the user's repository
         return _version("microscopy-unet")
     try:

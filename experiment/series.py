@@ -1,8 +1,8 @@
-"""Several runs that differ in a few settings: learning curves, each sample held out in turn, learning rates.
+"""A series: several runs that differ in a few settings, for example a learning curve, or each sample held out in turn.
 
 A series has its own folder. It holds series.json (the command), one folder for each run, series.csv (one row for each run),
-summary.csv (means and intervals of runs that differ in their seed only), spread.csv (means over seeds and held-out samples)
-and a figure. A series is finished when summary.csv exists; before, ``--resume`` continues it with the next run.
+summary.csv (means and intervals over runs that differ only in their seed), spread.csv (means over seeds and held-out samples)
+and a figure. A series is finished when summary.csv exists. ``--resume`` continues an unfinished one with the next run.
 """
 
 import itertools
@@ -30,7 +30,7 @@ def start(recipe: str, given: dict, values: dict[str, list], root: Path) -> Path
 
 
 def check(config: Config, values: dict[str, list]) -> None:
-    """Raise ValueError for values that cannot work, or that are given twice, before the first run begins."""
+    """Raise ValueError for values that are invalid or given twice, before the first run begins."""
     for name, chosen in values.items():
         if len(set(chosen)) < len(chosen):
             raise ValueError(f"{flag(name)} {','.join(map(str, chosen))}: a value is given twice; give each one once.")
@@ -79,7 +79,7 @@ def flatten(scores: dict) -> dict[str, float]:
 
 
 def summarise(table: pd.DataFrame, by: str, scores: Sequence[str], main: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the number of runs with the same ``by`` and the mean of each score over them: DataFrame.
+    """Return one row for each value of the column ``by``: the number of its runs, and the mean of each score over them.
 
     The ``main`` scores also get a 95 % interval of the mean, <score>_low and <score>_high, NaN where there is none; see
     ``interval_of_runs``.
@@ -98,11 +98,11 @@ def summarise(table: pd.DataFrame, by: str, scores: Sequence[str], main: Sequenc
 def interval_of_runs(values: pd.Series, largest: float) -> tuple[float, float]:
     """Return the 95 % interval of a score's mean over runs that differ in their seed: (low, high), else (NaN, NaN).
 
-    ``scores.intervals`` computes it, with each run as a group, from three runs on. All runs use the same data set and, in
-    recipes that do not split it at random, the same test images. So the interval shows how much the mean depends on chance
-    (first weights, tiles, the split), and not how much it depends on the choice of images. It does not include failures that
-    no run shows. ``largest``: the largest value of this score in all runs. Up to 1, the score counts as a share; above 1, as a
-    quantity without an upper limit. Scores below 0 have no interval.
+    ``scores.intervals`` computes it; each run is a group, and at least three runs are needed. All runs use the same data set
+    and, in recipes that do not split it at random, the same test images. So the interval shows how much the mean depends on
+    chance (first weights, tiles, the split), and not how much it depends on the choice of images. It does not include failures
+    that no run shows. ``largest``: the largest value of this score in all runs. If it is at most 1, the score is treated as a
+    share, else as a quantity without an upper limit. Scores below 0 have no interval.
     """
     known = values.dropna()
     if known.min() < 0:
@@ -112,9 +112,10 @@ def interval_of_runs(values: pd.Series, largest: float) -> tuple[float, float]:
 
 
 def spread(table: pd.DataFrame, values: dict[str, list], scores: Sequence[str]) -> pd.DataFrame:
-    """Return mean, standard deviation and lowest of each score over runs that differ in seed and held-out sample: DataFrame.
+    """Return mean, standard deviation and lowest value of each score over runs that differ in seed and held-out sample.
 
-    Runs with other settings are not averaged together, for example those with an honest split and those with a leaking one.
+    There is one row for each combination of the other settings: for example, runs with independent roles and runs with
+    shuffled roles are not averaged together.
     """
     by = [name for name in values if name not in ("seed", "hold_out")]
     rows = []

@@ -1,1 +1,1 @@
-"""Looking at a data set before training: tables, k-means clusters, images that leak into each other, figures."""
+"""Explore a data set before training: tables, k-means clusters, images that leak into each other, figures."""

@@ -1,4 +1,4 @@
-"""Figures of a data set, before anything is trained: functions from arrays and tables to a matplotlib Figure."""
+"""Draw figures of a data set before training: functions from arrays and tables to a matplotlib Figure."""
 
 import textwrap
 
@@ -14,7 +14,7 @@ from system.names import images_of, readable
 def histograms(columns, title, bins=40):
     """Draw a histogram for each entry of ``columns`` {column name or text: values}, and mark the median.
 
-    The axis is logarithmic where values span more than two decades. Values that are not finite are left out.
+    The axis is logarithmic if values span more than two decades. Values that are not finite are left out.
     """
     figure, axes = canvas(1, len(columns), 3.6 * len(columns), 3.4, title)
     for axis, (name, values) in zip(axes[0], columns.items(), strict=True):
@@ -39,7 +39,7 @@ def histograms(columns, title, bins=40):
 def cluster_counts(table, chosen, title):
     """Draw silhouette and inertia over the number of clusters, and mark the ``chosen`` number.
 
-    ``table``: as ``explore.tables.cluster_counts`` gives.
+    ``table``: the result of ``explore.tables.cluster_counts``.
     """
     figure, axes = canvas(1, 2, 9, 3.6, title)
     labels = {"silhouette": "Silhouette (higher is better)", "inertia": "Inertia (look for the bend)"}
@@ -53,7 +53,7 @@ def cluster_counts(table, chosen, title):
 
 
 def profile(table, title):
-    """Draw the mean features of each cluster as a coloured table; ``table``: as ``explore.tables.cluster_profile`` gives."""
+    """Draw the mean features of each cluster as a coloured table; ``table``: result of ``explore.tables.cluster_profile``."""
     figure, axes = canvas(1, 1, 10, 0.42 * len(table) + 2.2, title)
     axis = axes[0, 0]
     most = np.abs(table.to_numpy()).max()
@@ -68,9 +68,9 @@ def profile(table, title):
 
 
 def roles(table, title, kind="k-means cluster"):
-    """Draw which share of each stratum has which role, and the numbers of images; ``table``: as ``tables.role_table`` gives.
+    """Draw the share of each role in each stratum, with the number of images.
 
-    ``kind``: what a stratum is called.
+    ``table``: the result of ``explore.tables.role_table``. ``kind``: word for a stratum.
     """
     width = max(8, 1.1 * len(table))
     figure, axes = canvas(1, 1, width, 4.2, title)
@@ -88,7 +88,7 @@ def roles(table, title, kind="k-means cluster"):
 
 def stratum_examples(images, strata, title, columns=6):
     """Draw the strata in rows, with a few images of each; ``strata``: number or name of each image's stratum."""
-    known = sorted(set(strata), key=lambda stratum: (isinstance(stratum, str), stratum))  # some may have names, some not
+    known = sorted(set(strata), key=lambda stratum: (isinstance(stratum, str), stratum))  # some strata may have names, some not
     height = 1.75 * aspect(images) * len(known) + 0.6
     figure, axes = canvas(len(known), columns, 1.75 * columns + 1.8, height, title, pictures=True)
     letters = int(1.5 / LETTER)
@@ -121,7 +121,10 @@ def augmentations(pairs, title, columns=5):
 
 
 def pairs(images, matches, title):
-    """Draw pairs of images that leak, beside or below each other as they join; ``matches``: at least one ``leaks.Match``."""
+    """Draw pairs of images that leak, placed as they join: side by side or one below the other.
+
+    ``matches``: at least one ``leaks.Match``.
+    """
     figure, axes = canvas(1, len(matches), 3.2 * len(matches), 3.8, title, pictures=True)
     for axis, match in zip(axes[0], matches, strict=True):
         first, second = as_rgb(images[match.first]), as_rgb(images[match.second])
@@ -149,6 +152,6 @@ def side_by_side(pictures, title, columns=3):
 
 
 def _show_plain(axis, picture):
-    """Draw a picture (H, W, C) in 0 to 1 as it is, not stretched."""
+    """Draw a picture (H, W, C) in 0 to 1 without stretching its contrast."""
     picture = np.clip(picture, 0, 1)
     axis.imshow(picture[..., :3] if picture.shape[2] in (3, 4) else picture[..., 0], cmap="gray", vmin=0, vmax=1)

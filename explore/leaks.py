@@ -1,8 +1,8 @@
-"""Which images leak into each other: crops of one photograph, near-duplicates.
+"""Find images that leak into each other: crops of one photograph, and near-duplicates.
 
-Two images of one size are neighbouring crops when the last column of one continues in the first column of the other
-(or the rows do). The limits were chosen by looking at the pairs of stage1_train: a true seam is no rougher than the step
-between two neighbouring columns inside the images.
+Two images of the same size are neighbouring crops if the last column of one continues in the first column of the other; rows
+are compared in the same way. The limits were chosen by looking at pairs of stage1_train: a true seam is no rougher than the
+step between two neighbouring columns inside the images.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,9 +17,9 @@ from scipy.sparse.csgraph import connected_components
 
 from data import evenly
 
-LEAST_CORRELATION = 0.5  # of the two borders; below, they say nothing
-SMOOTH_SEAM = 1.5  # a seam up to this many times as rough as the images' own steps is a true one ...
-ROUGH_SEAM = 2.0  # ... and up to this many (uneven light) if no other border comes near in correlation
+LEAST_CORRELATION = 0.5  # of the two borders; with a lower one they are no match
+SMOOTH_SEAM = 1.5  # largest roughness of a true seam, as a multiple of the steps inside the images ...
+ROUGH_SEAM = 2.0  # ... and the largest one (uneven light) if the correlation is higher than any other by CLEAR_LEAD
 CLEAR_LEAD = 0.15
 DUPLICATE = 0.9  # correlation of two thumbnails
 THUMBNAIL = (48, 48)  # px
@@ -38,7 +38,7 @@ class Match:
 
 
 class _Sketch(NamedTuple):
-    """All that is kept of an image, float32: a thumbnail, and its first two and last two columns (4, H) and rows (4, W)."""
+    """The stored parts of an image, float32: a thumbnail, and its first two and last two columns (4, H) and rows (4, W)."""
 
     shape: tuple[int, int]
     thumbnail: NDArray
@@ -49,7 +49,7 @@ class _Sketch(NamedTuple):
 def leak_groups(images: Iterable[NDArray]) -> tuple[NDArray[np.int32], list[Match]]:
     """Return the group number of every image (images,), and the matches that made the groups.
 
-    ``images``: arrays (H, W, C), looked at one by one. An image without a match is a group of its own.
+    ``images``: arrays (H, W, C), read one by one. An image without a match is a separate group.
     """
     sketches = [_sketch(image) for image in images]
     matches = _find(sketches)
@@ -59,7 +59,7 @@ def leak_groups(images: Iterable[NDArray]) -> tuple[NDArray[np.int32], list[Matc
 
 
 def examples(matches: Sequence[Match], count: int = 2) -> list[Match]:
-    """Return at most ``count`` matches of every kind, from the highest correlation to the lowest."""
+    """Return at most ``count`` matches of every kind, evenly spaced from the highest correlation to the lowest."""
     kinds = [[match for match in matches if match.kind == kind] for kind in ("right", "below", "duplicate")]
     return [match for members in kinds for match in evenly(sorted(members, key=lambda match: -match.correlation), count)]
 
@@ -98,7 +98,7 @@ def _duplicates(members, thumbnails):
 
 
 def _neighbours(members, borders, kind):
-    """Return pairs (i, j) whose borders are each other's best match and whose seam is smooth.
+    """Return a Match for each pair of images whose borders are each other's best match and whose seam is smooth.
 
     ``borders``: first, second, last but one and last line of each image, (4, length).
     """
@@ -137,9 +137,9 @@ def _two_highest(values):
 
 
 def _correlations(first, second):
-    """Yield the Pearson correlation of some of the ``first`` rows with all of the ``second``: (index of the first, (n, N)).
+    """Yield the Pearson correlations of n rows of ``first`` with all N rows of ``second``: (index of the first row, (n, N)).
 
-    Constant rows correlate with none.
+    The correlation of a constant row is 0.
     """
 
     def standardise(rows):
@@ -154,7 +154,7 @@ def _correlations(first, second):
 
 
 def _roughness(left, right):
-    """Return the mean step across the seam over the mean step between the lines on either side of it."""
+    """Return the mean step across the seam, divided by the mean step between the two lines on each side of it."""
     seam = np.abs(left[3] - right[0]).mean()
     beside = (np.abs(left[3] - left[2]).mean() + np.abs(right[0] - right[1]).mean()) / 2
     return float(seam / max(beside, 0.1))

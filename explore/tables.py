@@ -14,7 +14,7 @@ from data import ROLES, Sample, Split
 from scores.quality import sharpness
 
 FEATURES = ("brightness", "contrast", "skewness", "redness", "blueness", "texture", "log_pixels")
-# What sets a k-means cluster apart from those of the same field and colour, in words for a low and a high mean.
+# Words for a low and a high mean of the feature that distinguishes a cluster from others with the same field and colour.
 WORDS = {
     "brightness": ("dim", "light"),
     "contrast": ("faint", "strong"),
@@ -23,17 +23,17 @@ WORDS = {
     "log_pixels": ("small", "large"),
 }
 HUES = {350: "red", 310: "pink", 255: "purple", 200: "blue", 165: "cyan", 70: "green", 20: "yellow", 0: "red"}  # from degrees
-GRAY = 0.03  # redness and blueness of a cluster that is not called coloured
+GRAY = 0.03  # a cluster with less redness and blueness is called gray
 
 
 def size_table(samples: Sequence[Sample]) -> pd.DataFrame:
-    """Return how many images there are of each size: height, width (px) and images."""
+    """Return the number of images of each size: DataFrame with height, width (px) and images."""
     sizes = pd.DataFrame([sample.mask.shape for sample in samples], columns=["height", "width"])
     return sizes.value_counts().rename("images").reset_index()
 
 
 def image_table(samples: Sequence[Sample]) -> pd.DataFrame:
-    """Return one row per image: its size and ``FEATURES``, by which k-means sorts images. Masks do not count.
+    """Return one row per image: its size and ``FEATURES``, which k-means uses. Masks are not used.
 
     ``brightness``, ``contrast``: mean and standard deviation, as shares of the data type's range. ``skewness``: above
     0 for bright objects on a dark field, below for dark objects on a bright one. ``redness``, ``blueness``: Lab
@@ -74,10 +74,10 @@ def object_diameters(samples: Sequence[Sample]) -> dict[str, float] | None:
 
 
 def kmeans_clusters(table: pd.DataFrame, count: int = 8, seed: int = 0) -> NDArray[np.int64]:
-    """Sort images into kinds by k-means on the standardised ``FEATURES``: the number of each image's cluster, from 0.
+    """Return the number of each image's cluster, from 0, by k-means on the standardised ``FEATURES``.
 
-    ``table``: as ``image_table`` returns it. The same table and seed give the same numbers; cluster 0 is the largest. With
-    fewer than ``count`` different images there are as many clusters as different images.
+    ``table``: the result of ``image_table``. The same table and seed give the same numbers; cluster 0 is the largest. With
+    fewer than ``count`` different images, there are as many clusters as different images.
     """
     features = StandardScaler().fit_transform(table[list(FEATURES)])
     count = min(count, len(np.unique(features.round(6), axis=0)))
@@ -87,11 +87,11 @@ def kmeans_clusters(table: pd.DataFrame, count: int = 8, seed: int = 0) -> NDArr
 
 
 def cluster_names(table: pd.DataFrame, clusters: ArrayLike) -> dict[int, str]:
-    """Name every k-means cluster by its mean features: {number: name}, such as {0: "0 dark, gray, sparse"}.
+    """Return a name for every k-means cluster from its mean features: {number: name}, such as {0: "0 dark, gray, sparse"}.
 
-    "dark" fields show bright objects, "bright" fields dark ones; then follow the colour and what sets the cluster apart from
-    the other clusters of this field and colour, see ``WORDS``. ``table``: as ``image_table`` returns it. ``clusters``: the
-    number of each image's cluster.
+    The first word is the field: "dark" with bright objects, or "bright" with dark objects. The second word is the colour. The
+    third word, from ``WORDS``, distinguishes the cluster from others with the same field and colour. ``table``: the result of
+    ``image_table``. ``clusters``: the number of each image's cluster.
     """
     means = table[list(FEATURES)].groupby(np.asarray(clusters)).mean()
     spread = table[list(WORDS)].std(ddof=0)
@@ -117,9 +117,9 @@ def cluster_names(table: pd.DataFrame, clusters: ArrayLike) -> dict[int, str]:
 def cluster_counts(table: pd.DataFrame, counts: Iterable[int] = range(2, 15), seed: int = 0) -> pd.DataFrame:
     """Return how well k-means fits with each number of clusters: ``clusters``, ``inertia``, ``silhouette``.
 
-    Numbers that are not below the number of different images are left out.
-    ``inertia``: mean squared distance to the own cluster's centre, in standard deviations of the features (the elbow's
-    curve). ``silhouette``: -1 to 1, how much nearer the own cluster is than the next one (Rousseeuw 1987).
+    Only numbers below the number of different images are tried. ``inertia``: mean squared distance of an image to the centre
+    of its cluster, in standard deviations of the features (for the elbow method). ``silhouette``: -1 to 1, how much nearer an
+    image is to its own cluster than to the next one (Rousseeuw 1987).
     """
     features = StandardScaler().fit_transform(table[list(FEATURES)])
     distinct = len(np.unique(features.round(6), axis=0))

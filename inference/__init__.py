@@ -1,1 +1,1 @@
-"""New images: find the files, segment them, explain empty ones, write results, tables and report."""
+"""Parts of ``predict.py``: find image files, explain images without objects, write results, tables and report."""

@@ -11,15 +11,15 @@ from scores.quality import LIMITS, flags
 from segmentation import SCALES, Network, find_scale, inverted, remembering, segment
 
 SIZES = (0.125, 0.25, 0.5, 2, 4, 8)  # diameters to try, as multiples of the median diameter in the training
-SHARE = 0.2  # of the pixels of the image that the network sees in each trial: all trials together cost about a segmentation
+SHARE = 0.2  # of the image's pixels that each trial uses: all trials together take about as long as one segmentation
 SIDES = (96, 512)  # px, smallest and largest height and width of the part that is tried
-ENLARGED = 4  # most px of an enlarged part, as a multiple of its px
+ENLARGED = 4  # a part is enlarged to at most so many times its number of px
 IMPLAUSIBLE = {"almost full", "low contrast", "in doubt", "unstable", "small objects", "large objects"}
 EXCHANGE = {False: "try it with --invert.", True: "try it without --invert."}
 
 
 def explain_content(image: ArrayLike) -> str:
-    """Explain without a network why an image (H, W, C) shows nothing: one sentence, or "" if there is something to see."""
+    """Explain without a network why an image (H, W, C) shows nothing: one sentence, or "" if it shows something."""
     image = as_image(np.asarray(image), "image")
     if (image == image[:1, :1]).all():
         value = ", ".join(f"{number:g}" for number in np.unique(image[0, 0]))
@@ -35,8 +35,8 @@ def explain_blank(
 ) -> str:
     """Explain why ``segment`` found nothing in an image (H, W, C), and say what to try.
 
-    Tries single colours, exchanged dark and bright, and other diameters on the part of the image with the greatest contrast.
-    ``quality``: of the segmentation without objects. ``diameter``, ``invert``: as they were given to ``segment``.
+    The function tries single colours, exchanged dark and bright, and other diameters on the part of the image with the greatest
+    contrast. ``quality``: of the segmentation without objects. ``diameter``, ``invert``: the values given to ``segment``.
     """
     image = as_image(np.asarray(image), "image")
     if reason := explain_content(image):
@@ -61,7 +61,7 @@ def _try_channels(image, network, diameter, invert, side):
 
 
 def _try_settings(image, network, diameter, invert, side):
-    """Return a sentence on the setting that finds the most credible objects, or "" if none finds any."""
+    """Return a sentence that names the setting with the most credible objects, or "" if no setting finds any."""
     trials = {f"Objects are found if dark and bright are exchanged: {EXCHANGE[invert]}": (diameter, not invert)}
     usual = network.card["training_data"].get("object_diameter")
     for factor in SIZES if usual and diameter in (None, "auto") else ():
@@ -73,7 +73,7 @@ def _try_settings(image, network, diameter, invert, side):
 
 
 def _explain_quality(quality, network):
-    """Return what the quantities of a segmentation without objects say about the image."""
+    """Return an explanation from the quality measures of a segmentation without objects."""
     contrast, highest, threshold = quality["contrast_to_noise"], quality["highest_probability"], network.card["threshold"]
     if contrast < _limits(network)["low contrast"]:
         return f"The contrast is {contrast:.1f} times the noise, as in an image of noise alone. Is this the right channel?"
@@ -91,11 +91,11 @@ def _explain_quality(quality, network):
 def judge(
     image: NDArray, network: Network, diameter: float | str | None, invert: bool, side: int
 ) -> tuple[float, float] | None:
-    """Return two doubts about the objects found in a part of an image (H, W, C), or None if there are no credible ones.
+    """Return (disagreement, size difference) for the objects in a part of an image (H, W, C); None if none is credible.
 
-    The first doubt is the disagreement between two turned copies, the second one how far the diameters are from those of the
-    training. Noise and fragments raise a flag of ``IMPLAUSIBLE`` and are not credible. ``side``: height and width of the part
-    in px, as the network sees it.
+    Both values are 0 or more; lower is more credible. The first one is the disagreement between two turned copies, the second
+    one the distance (absolute logarithm of the ratio) between the diameters here and in the training. Noise and fragments raise
+    a flag of ``IMPLAUSIBLE`` and are not credible. ``side``: height and width of the part in px, as the network sees it.
     """
     network = network._replace(predict=remembering(network.predict))
     usual = network.card["training_data"].get("object_diameter")
@@ -108,7 +108,7 @@ def judge(
         part = busiest_part(image, max(16, round(side / np.clip(usual["median"] / diameter, *SCALES))))
     else:
         part = busiest_part(image, side)
-    for tta in (1, 2):  # most trials find nothing, which the first one shows
+    for tta in (1, 2):  # most trials find nothing, and end after the first, faster one
         quality = segment(part, network, diameter=diameter, tta=tta, invert=invert).quality
         if not quality["objects"] or set(flags(quality, _limits(network))) & IMPLAUSIBLE:
             return None

@@ -9,14 +9,14 @@ from system.paths import SHIPPED
 MOST_TTA = 8  # ways to turn and mirror an image
 DESCRIPTION = (
     "Segment images with a trained network. For each image it writes <name>_mask.tif (0/255), <name>_objects.tif (object "
-    "numbers), <name>_overlay.png and, for a network with several classes, <name>_classes.tif; for all images "
-    "measurements.csv (a row per object), images.csv (a row per image, with its flags) and report.html. Stacks are segmented "
-    "page by page. Inputs are never changed."
+    "numbers), <name>_overlay.png and, for a network with several classes, <name>_classes.tif. For all images together it "
+    "writes measurements.csv (a row per object), images.csv (a row per image, with its flags) and report.html. Stacks are "
+    "segmented page by page. Inputs are never changed."
 )
 
 
 def parse_command_line(arguments=None):
-    """Read and check the options. A mistake ends the program with a sentence, as argparse does."""
+    """Read and check the options. A mistake ends the program with a message of one sentence, as in argparse."""
     parser = argparse.ArgumentParser(
         prog="predict.py", description=DESCRIPTION, epilog="In Python: from segmentation import segment.", allow_abbrev=False
     )
@@ -47,11 +47,11 @@ def _add_network(add):
 
 def _add_prediction(add):
     add("--diameter", type=_diameter, default="auto", metavar="PX", help="diameter of the objects in px; the image is scaled "
-        "until they are as large as in the training. auto: estimate it in the middle of the image; none: do not scale "
+        "so that they are as large as in the training. auto: estimate it in the middle of the image; none: do not scale "
         "(default: %(default)s)")  # fmt: skip
     add("--invert", action="store_true", help="exchange dark and bright before the network sees the image (default: off)")
-    add("--tta", type=_tta, default=2, metavar="N", help="test-time augmentation: average the predictions of so many turned "
-        f"and mirrored copies of an image, 1 to {MOST_TTA}; each takes time (default: %(default)s)")  # fmt: skip
+    add("--tta", type=_tta, default=2, metavar="N", help="test-time augmentation: number of turned and mirrored copies of an "
+        f"image, 1 to {MOST_TTA}, whose predictions are averaged; each takes time (default: %(default)s)")  # fmt: skip
     add("--probability", action="store_true", help="also write <name>_probability.tif (float32, 0 to 1) (default: off)")
 
 
@@ -62,7 +62,7 @@ def _add_machine(add):
 
 
 def _model(text):
-    """Return the absolute path of a network, which workers in other folders understand, too."""
+    """Return the absolute path of a network, because workers may run in other folders."""
     return str(Path(SHIPPED.get(text, text)).resolve())
 
 

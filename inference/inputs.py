@@ -1,4 +1,4 @@
-"""Find the image files that a command line names, and give the outputs of each image a name of their own."""
+"""Find the image files that a command line names, and give the outputs of each image a unique name."""
 
 import glob
 import itertools
@@ -13,7 +13,7 @@ LONGEST = 200  # bytes of a name; file systems allow 255, and the names of resul
 def find_images(patterns):
     """Return the image files that paths, folders and patterns name, each once, in their order: [Path].
 
-    Of a folder, its own images are taken and not those in subfolders. Other files, and results of predict.py, are left out.
+    A folder stands for the images directly in it, without its subfolders. Other files, and results of predict.py, are left out.
     Raises ValueError for a path that does not exist or is no image, and if no image is found.
     """
     paths = []
@@ -55,7 +55,7 @@ def in_subfolders(patterns):
 
 
 def is_image(path):
-    """Return whether a path is an image file that this program reads, by its suffix; hidden files are not."""
+    """Return whether a path is an image file that this program reads, by its suffix; false for hidden files."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
@@ -76,8 +76,8 @@ def _is_result(path):
 def name_outputs(paths, known):
     """Return {name: path} of images: the file's name without its suffix, or a longer name if that is taken.
 
-    ``known``: {name: path} of earlier commands; their images keep their names. Names differ in more than upper and lower
-    case, and are valid UTF-8.
+    ``known``: {name: path} of earlier commands; their images keep their names. Names that differ only in upper and lower case
+    count as equal. All names are valid UTF-8.
     """
     earlier = {path: name for name, path in known.items()}
     taken, names = {name.lower() for name in known}, {}
@@ -91,9 +91,9 @@ def name_outputs(paths, known):
 
 
 def _names(path):
-    """Yield a, a_tif, plate_a_tif, plate_a_tif_2, ... for plate/a.tif, without .ome; long names are cut.
+    """Yield names for an image: a, a_tif, plate_a_tif, plate_a_tif_2, ... for plate/a.tif. Long names are cut.
 
-    The image slide.zarr/0 gets slide_0.
+    The first name does not contain ".ome". The image slide.zarr/0 gets slide_0.
     """
     stem, whole = path.stem, path.name.replace(".", "_")
     if _in_scan(path):

@@ -1,4 +1,4 @@
-"""The folder of results of ``predict.py``: files of each image, and the tables and the report of all images.
+"""Write the folder of results of ``predict.py``: files of each image, and the tables and the report of all images.
 
 Files are written whole or not at all, so that an interrupted command can be continued.
 """
@@ -54,7 +54,7 @@ def begin(folder, settings, names, resume):
         changed = [f"--{name.replace('_', '-')}" for name in settings if settings[name] != before.get(name)]
         if changed:
             raise ValueError(
-                f"{folder}: was started with another {', '.join(changed)}. Give the same value, or choose another folder by -o."
+                f"{folder}: was started with another {', '.join(changed)}. Give the same value, or another folder with -o."
             )
         remove_leftovers(folder)
     elif any(path.name != LOCK for path in folder.iterdir()):
@@ -89,7 +89,7 @@ def remove(path):
 
 
 def state(path):
-    """Return two numbers that change with a file, or with a file in a folder: the sum of sizes, and the newest time."""
+    """Return two numbers that change if a file, or any file in a folder, changes: the sum of sizes and the newest time."""
     states = [file.stat() for file in ([path, *path.rglob("*")] if path.is_dir() else [path])]
     return [sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)]
 
@@ -99,9 +99,9 @@ def write(folder, name, path, planes, segmentations, before, probability=False):
 
     ``planes``: its pages (pages, H, W, C). ``segmentations``: an iterable of their Segmentations. ``before``: the ``state`` of
     the image file before it was read; if the file has changed since, it does not count as done. <name>_mask.tif and
-    <name>_objects.tif have as many pages as the image; so has <name>_classes.tif (uint8, class numbers) if the network knows
-    several classes. Each page has its own overlay, <name>_overlay.png, or
-    <name>_overlay_p001.png if there are several.
+    <name>_objects.tif have as many pages as the image, and so does <name>_classes.tif (uint8, class numbers), which exists if
+    the network has several classes. Each page has its own overlay: <name>_overlay.png for a single page, else
+    <name>_overlay_p001.png and so on.
     """
     segmentations = iter(segmentations)
     first = next(segmentations)
@@ -129,7 +129,7 @@ def write(folder, name, path, planes, segmentations, before, probability=False):
 
 
 def write_rows(folder, name, before, objects, images, files):
-    """Write the table rows of an image and the list of its files. This comes last: afterwards the image counts as done."""
+    """Write the table rows of an image and the list of its files. This is the last step: the image then counts as done."""
     objects = objects[["name", "page", *(column for column in objects if column not in ("name", "page"))]]
     write_text(folder / ROWS / f"{name}.csv", objects.to_csv(index=False))
     files = [*files, *(row["overlay"] for row in images), f"{ROWS}/{name}.csv"]
@@ -137,9 +137,9 @@ def write_rows(folder, name, before, objects, images, files):
 
 
 def pieces_of(folder, name, now):
-    """Return the folder for the results of a scan's blocks; it is emptied first if they belong to another ``now``.
+    """Return the folder for the results of a scan's blocks. Empty it first if it holds results of another ``now``.
 
-    ``now``: a list of numbers, the ``state`` of the scan and how it is cut and shown to the network.
+    ``now``: a list of numbers: the ``state`` of the scan and the settings of its segmentation.
     """
     pieces = folder / PIECES / name
     note = pieces / "state.json"
@@ -178,7 +178,7 @@ def image_rows(folder):
 
 
 def explain(folder, row, text, examined=False):
-    """Record why nothing was found in a page. ``row``: one of ``image_rows``. ``examined``: whether the network was asked."""
+    """Record why nothing was found in a page. ``row``: one of ``image_rows``. ``examined``: whether the network was used."""
     note = folder / ROWS / f"{row['name']}.json"
     known = read_json(note)
     known["images"][row["page"] - 1] |= {"explanation": text, "examined": examined}
@@ -190,10 +190,9 @@ def _done(folder):
 
 
 def finish(folder, settings, card, failed):
-    """Write images.csv, measurements.csv and report.html of all finished images, also of those of earlier commands.
+    """Write images.csv, measurements.csv and report.html of all finished images, including images of earlier commands.
 
-    ``failed``: {file: reason} of the images that could not be segmented. Returns a sentence that says how many images were
-    flagged.
+    ``failed``: {file: reason} of the images that could not be segmented. Return a sentence with the number of flagged images.
     """
     limits = LIMITS | card.get("quality_limits", {})
     objects = _object_table(folder)
@@ -208,7 +207,7 @@ def finish(folder, settings, card, failed):
     named = {as_text(path): name for name, path in known_images(folder).items()}
     names = [named.get(str(Path(file).resolve()), Path(file).stem) for file in failed]
     errors = pd.DataFrame({"name": names, "file": list(failed), "error": list(failed.values())})
-    whole = pd.concat([images.astype(object), errors])  # as objects: counts beside gaps would become fractions
+    whole = pd.concat([images.astype(object), errors])  # as objects: with gaps, whole numbers would become fractions
     write_text(folder / "images.csv", whole.reindex(columns=[*images, "error"]).to_csv(index=False))
     write_text(folder / "report.html", report_page.page(folder, images, objects, settings, card, failed))
     return report_page.count_flagged(images)
@@ -222,7 +221,7 @@ def _object_table(folder):
 
 
 def as_text(path):
-    """Return a path, or a message with a path, as text that UTF-8 can hold, whatever bytes the file system allows."""
+    """Return a path, or a message with a path, as valid UTF-8 text; other bytes in a path become question marks."""
     return str(path).encode("utf-8", "replace").decode()
 
 

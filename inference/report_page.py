@@ -1,4 +1,4 @@
-"""report.html: each image with its outlines, flagged images first, and the settings of the command."""
+"""Make the page report.html: each image with its outlines, flagged images first, and the settings of the command."""
 
 import base64
 import html
@@ -44,8 +44,7 @@ $meanings
 def page(folder, images, objects, settings, card, failed):
     """Return the page as text.
 
-    ``images``, ``objects``: the tables. ``failed``: {file: reason}. ``folder`` holds the overlays, from which thumbnails are
-    made.
+    ``images``, ``objects``: the tables. ``failed``: {file: reason}. ``folder`` holds the overlays, which become thumbnails.
     """
     title = f"{_count(len(objects), 'object')} in {_count(len(images), 'image')}"
     flagged = int(_is_flagged(images).sum())

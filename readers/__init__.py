@@ -1,1 +1,1 @@
-"""Reading what users bring: image files, folders and zip files, masks, labels of other programs."""
+"""Read the files of users and of published data sets: images, folders and zip files, masks, labels of other programs."""

@@ -1,4 +1,4 @@
-"""The files of a data set in a folder or in a zip file, which is read without unpacking."""
+"""Read the files of a data set from a folder, or from a zip file without unpacking it."""
 
 import os
 import zipfile
@@ -24,11 +24,11 @@ class Folder:
         return (self.path / name).read_bytes()
 
     def label(self, name: str) -> str:
-        """Return the name that messages give to a file."""
+        """Return the name of a file in messages."""
         return str(self.path / name)
 
     def state(self) -> str:
-        """Return a text that changes whenever a file does."""
+        """Return a text that changes whenever a file changes."""
         states = (os.stat(self.path / name) for name in self.names)
         return "\n".join(f"{n} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}" for n, s in zip(self.names, states, strict=True))
 
@@ -55,23 +55,23 @@ class Zip:
         self.file.close()
 
     def read(self, name: str) -> bytes:
-        """Read a member; raises ValueError that names it when it is damaged."""
+        """Read a member. Raises ValueError that names the member if it is damaged."""
         try:
             return self.file.read(self.members[name])
         except Exception as error:  # a damaged member raises BadZipFile, zlib.error, EOFError or NotImplementedError
             raise ValueError(f"{self.label(name)}: the zip file is damaged here ({error}); fetch or pack it again.") from error
 
     def label(self, name: str) -> str:
-        """Return the name that messages give to a member."""
+        """Return the name of a member in messages."""
         return f"{self.path}: {name}"
 
     def state(self) -> str:
-        """Return a text that changes whenever a member does."""
+        """Return a text that changes whenever a member changes."""
         return "\n".join(sorted(f"{i.filename} {i.file_size} {i.CRC}" for i in self.file.infolist()))
 
 
 def open_archive(source: Path) -> Folder | Zip:
-    """Open a folder or a zip file for a ``with`` statement; raises ValueError that names a path which is neither."""
+    """Open a folder or a zip file for a ``with`` statement. Raises ValueError that names the path if it is neither."""
     if source.is_dir():
         return Folder(source)
     if source.is_file():

@@ -1,7 +1,7 @@
-"""Data sets of the Cell Tracking Challenge: sequences of frames, with gold and silver labels.
+"""Read data sets of the Cell Tracking Challenge: sequences of frames, with gold and silver labels.
 
 A folder holds ``01/t000.tif`` (one file per frame), ``01_GT/SEG/man_seg000.tif`` (gold: drawn by hand, for some frames)
-and ``01_ST/SEG/man_seg000.tif`` (silver: agreed on by the best programs), and the same for ``02``.
+and ``01_ST/SEG/man_seg000.tif`` (silver: computed by combining the results of the best programs), and the same for ``02``.
 """
 
 import re
@@ -23,22 +23,22 @@ FOLDERS = {GOLD: "GT", SILVER: "ST"}
 
 
 def is_dataset(folder: Path) -> bool:
-    """Tell whether a folder holds a data set in this layout."""
+    """Return whether a folder holds a data set in this layout."""
     return (folder / "01").is_dir() or (folder / "02").is_dir()
 
 
 def datasets(folder: Path) -> list[Path]:
-    """List the data sets in this layout that lie in a folder; the folder itself if it is one."""
+    """Return the data sets in this layout that lie in a folder, or the folder itself if it is a data set."""
     if is_dataset(folder):
         return [folder]
     return [path for path in sorted(folder.glob("*")) if path.is_dir() and is_dataset(path)]
 
 
 def load(folder: Path, classes: int = 2) -> list[Sample]:
-    """Read all labelled frames in the order of time, frames with gold and silver labels twice.
+    """Read all labelled frames in the order of time. A frame with both gold and silver labels becomes two samples.
 
     ``name`` is "01_t000_gold", ``image`` (H, W, C) as read, ``mask`` (H, W) the numbers of the cells, ``stratum`` ``GOLD``
-    or ``SILVER``, ``group`` the number of the sequence, ``pixel_size`` (µm) as the file says. Raises ValueError that names
+    or ``SILVER``, ``group`` the number of the sequence, ``pixel_size`` (µm) the value in the file. Raises ValueError that names
     the file for a label without its frame, and for three-dimensional data.
     """
     files = [
@@ -65,7 +65,7 @@ def select_labels(samples: Sequence[Sample], labels: str) -> list[Sample]:
         return list({place(sample): sample for sample in sorted(samples, key=lambda s: (place(s), -s.stratum))}.values())
     chosen = [sample for sample in samples if sample.stratum == (GOLD if labels == "gold" else SILVER)]
     if not chosen:
-        raise ValueError(f"--labels {labels}: the data set has none; leave it out to take the labels that it has.")
+        raise ValueError(f"--labels {labels}: the data set has no such labels; leave the option out to use those it has.")
     return chosen
 
 
@@ -78,7 +78,7 @@ def _numbered(folder, pattern):
             raise ValueError(f"{path}: its name is not like t000.tif or man_seg000.tif; three-dimensional data are not read.")
         number = int(match.group(1))
         if number in found:
-            raise ValueError(f"{path}: number {number} a second time, like {found[number].name}; remove one of the two.")
+            raise ValueError(f"{path}: has the same number, {number}, as {found[number].name}; remove one of the two.")
         found[number] = path
     return found
 

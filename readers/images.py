@@ -1,4 +1,4 @@
-"""Image files of any bit depth as arrays: PNG, TIFF, JPEG and BMP, single images and stacks."""
+"""Read image files of any bit depth as arrays: PNG, TIFF, JPEG and BMP, single images and stacks."""
 
 import io
 from pathlib import Path
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from readers.tiff import TIFF_SUFFIXES, check_series, read_series
 
 IMAGE_SUFFIXES = (".png", *TIFF_SUFFIXES, ".jpg", ".jpeg", ".bmp")
-PIL.Image.MAX_IMAGE_PIXELS = 2**30  # Pillow's own limit is smaller than mosaics are
+PIL.Image.MAX_IMAGE_PIXELS = 2**30  # mosaics are larger than Pillow's own limit
 
 
 def read_image(source: str | Path | bytes, name: str | None = None) -> NDArray:
     """Read one image from a path or from a file's bytes: (H, W) or (H, W, C), dtype as stored.
 
-    Raises ValueError that names the file when it is unreadable, truncated, of another format, or a stack.
+    Raises ValueError that names the file if it is unreadable, truncated, of another format, or a stack.
     """
     name = str(name or source)
     pages, axis = read_pages(source, name)
     if axis == "C" and pages.shape[-1] > 1:
-        raise ValueError(f"{name}: holds {pages.shape[-1]} channels that are no colours; save the one to be used as a file.")
+        raise ValueError(f"{name}: holds {pages.shape[-1]} channels that are not colours; save one channel as a separate file.")
     if len(pages) > 1:
-        raise ValueError(f"{name}: holds {len(pages)} pages; one image was expected. Save each page as a file of its own.")
+        raise ValueError(f"{name}: holds {len(pages)} pages; expected one image. Save each page as a separate file.")
     return pages[0, ..., 0] if pages.shape[-1] == 1 else pages[0]
 
 
@@ -48,28 +48,28 @@ def as_image(array: NDArray, name: str) -> NDArray:
 def read_stack(path: str | Path) -> NDArray:
     """Read a TIFF of gray pages: (pages, H, W), dtype as stored.
 
-    Raises ValueError that names the file when its pages are coloured, or when it cannot be read.
+    Raises ValueError that names the file if its pages are coloured or it cannot be read.
     """
     pages, _ = read_pages(path, str(path), channels="S")
     if pages.shape[-1] > 1:
         raise ValueError(
-            f"{path}: its pages have {pages.shape[-1]} channels (RGB by mistake?); expected gray ones. Convert it, in "
-            "ImageJ by Image > Type > 8-bit."
+            f"{path}: its pages have {pages.shape[-1]} channels (RGB by mistake?); expected gray ones. Convert the file, "
+            "for example with ImageJ: Image > Type > 8-bit."
         )
     return pages[..., 0]
 
 
 def describe_channels(count: int) -> str:
-    """Say which channels an image has: "its channels are 1 to 3"."""
+    """Return a text on the channels of an image: "its channels are 1 to 3"."""
     return f"its channels are 1 to {count}" if count > 1 else "it has only one; leave --channel out"
 
 
 def read_planes(path: str | Path, channel: int | None = None) -> NDArray:
     """Read all pages of an image file: (pages, H, W, C), dtype as stored.
 
-    Pages are those of a multi-page TIFF, an ImageJ stack (all slices and times) or an OME-TIFF. ``channel``, from 1: keep
-    only this one. Raises ValueError that names the file for a channel that it does not have, for several channels that are
-    not colours when none is chosen, and for a file that cannot be read.
+    A multi-page TIFF, an ImageJ stack (all slices and times) or an OME-TIFF has several pages. ``channel``, from 1: keep only
+    this one. Raises ValueError that names the file if it lacks this channel, if it has several channels that are not colours
+    and none is chosen, or if it cannot be read.
     """
     pages, axis = read_pages(path, str(path))
     count = pages.shape[-1]
@@ -81,10 +81,11 @@ def read_planes(path: str | Path, channel: int | None = None) -> NDArray:
 
 
 def read_pages(source: str | Path | bytes, name: str, channels: str = "SC") -> tuple[NDArray, str | None]:
-    """Read all pages of an image file, (pages, H, W, C), and tell what C is: "S" colours, "C" channels, None a single one.
+    """Read all pages of an image file. Return (pages (pages, H, W, C), meaning of C).
 
-    Formats other than TIFF have one page of colours. ``channels``: the TIFF axes that become C; "S" reads the channels
-    of an ImageJ stack as pages. Raises ValueError that names the file for one that cannot be read.
+    C means colours ("S"), other channels ("C") or a single channel (None). Formats other than TIFF have one page of colours.
+    ``channels``: the TIFF axes that become C; "S" reads the channels of an ImageJ stack as pages. Raises ValueError that names
+    the file if it cannot be read.
     """
     suffix = Path(name).suffix.lower()
     if suffix not in IMAGE_SUFFIXES:
@@ -105,7 +106,7 @@ def read_pages(source: str | Path | bytes, name: str, channels: str = "SC") -> t
 
 
 def _read_picture(stream):
-    """Read a PNG, JPEG or BMP as stored, CMYK as RGB. Pillow would cut a PNG with several 16-bit samples to 8 bits."""
+    """Read a PNG, JPEG or BMP as stored, but CMYK as RGB. Pillow would reduce colour PNGs with 16 bits to 8 bits."""
     content = stream.read() if hasattr(stream, "read") else Path(stream).read_bytes()
     if content[:8] == b"\x89PNG\r\n\x1a\n" and content[24:26] in (b"\x10\x02", b"\x10\x04", b"\x10\x06"):
         return imagecodecs.png_decode(content)

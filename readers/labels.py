@@ -1,11 +1,11 @@
-"""Mask files as arrays: foreground, numbers of objects, classes of objects."""
+"""Turn the values of mask files into foreground, numbers of objects and classes of objects."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 CORNERS_TOUCH = np.ones((3, 3))
-FULL = (1, 255, 65535)  # usual values of the foreground in masks without numbers, beside the highest of the data type
+FULL = (1, 255, 65535)  # usual foreground values in masks without numbers; the highest value of the data type is one, too
 MOST = np.iinfo(np.int32).max  # number of an object: SciPy and OpenCV count in int32
 
 
@@ -22,10 +22,10 @@ def binary_mask(values: NDArray, name: str) -> NDArray[np.bool_]:
 
 
 def object_numbers(values: NDArray, name: str) -> NDArray[np.uint16] | NDArray[np.uint32]:
-    """Return the number of the object at every pixel of a mask, 0 for the background: (H, W), uint16 where that suffices.
+    """Return the object number of every pixel of a mask, 0 for the background: (H, W), uint16 if possible, else uint32.
 
-    Whole numbers stay as they are. In a mask with two values (0/1, 0/255, 0/65535, ...), every connected part becomes an
-    object; parts that touch at a corner are one. A single connected object with another number, such as 7, keeps it.
+    Numbers stay as they are. In a mask with two values (0/1, 0/255, 0/65535, ...), every connected part becomes an object;
+    parts that touch at a corner are connected. A single connected object with another number, such as 7, keeps its number.
     Raises ValueError that names the file for fractions, colours, negative numbers and numbers above 2,147,483,647.
     """
     values = _whole_numbers(values, name)
@@ -40,10 +40,10 @@ def object_numbers(values: NDArray, name: str) -> NDArray[np.uint16] | NDArray[n
 
 
 def class_objects(values: NDArray, classes: int, name: str) -> tuple[NDArray, NDArray[np.uint8]]:
-    """Return the objects of a mask that holds class numbers, 0 (background) to ``classes`` - 1, and the class of each.
+    """Return (objects, classes of the objects) for a mask of class numbers, 0 (background) to ``classes`` - 1.
 
     The objects are the connected parts of equal class: (H, W), numbered from 1, as in ``object_numbers``. Their classes:
-    uint8 (objects + 1,), 0 for the background. A mask need not show all classes. Raises ValueError that names the file for
+    uint8 (objects + 1,), 0 for the background. A mask may lack some classes. Raises ValueError that names the file for
     fractions, colours and other class numbers.
     """
     values = _class_numbers(values, classes, name)
@@ -58,10 +58,10 @@ def class_objects(values: NDArray, classes: int, name: str) -> tuple[NDArray, ND
 
 
 def classes_from_map(mask: NDArray, values: NDArray, classes: int, name: str) -> NDArray[np.uint8]:
-    """Return the class of each object of a mask (H, W), that of most of its pixels in a map of class numbers (H, W).
+    """Return the class of each object of a mask (H, W): the most frequent class among its pixels in a class map (H, W).
 
-    uint8 (highest number + 1,), 0 for the background. Raises ValueError that names the file of the map for other sizes and
-    class numbers, and for an object without a class.
+    The result is uint8 (highest number + 1,), 0 for the background. Raises ValueError that names the file of the class map if
+    its size or a class number is wrong, or if an object has no class.
     """
     values = _class_numbers(values, classes, name)
     if values.shape != mask.shape:
@@ -85,7 +85,7 @@ def read_objects(values: NDArray, classes: int, name: str) -> tuple[NDArray, NDA
 
 
 def smallest_type(numbers: NDArray) -> NDArray[np.uint16] | NDArray[np.uint32]:
-    """Return numbers of objects, 0 or above, as uint16, or as uint32 where the highest needs it."""
+    """Return object numbers (0 or above) as uint16, or as uint32 if the highest one needs it."""
     return numbers.astype(np.uint16 if numbers.max(initial=0) <= np.iinfo(np.uint16).max else np.uint32)
 
 
@@ -112,12 +112,12 @@ def _one_channel(values, name):
         return values
     colours = values[..., : max(1, values.shape[2] - (values.shape[2] in (2, 4)))]
     if (colours != colours[..., :1]).any():
-        raise ValueError(f"{name}: a coloured mask; expected one channel of 0 and 1, of 0 and 255, or of objects' numbers.")
+        raise ValueError(f"{name}: a coloured mask; expected one channel with 0 and 1, with 0 and 255, or with object numbers.")
     return colours[..., 0]
 
 
 def _foreground_value(values):
-    """Return the only value above 0 of a mask (0 if it is empty); None for other masks."""
+    """Return the only value above 0 of a mask (0 for an empty mask); None if the mask has several such values."""
     highest = values.max(initial=0)
     if ((values != 0) & (values != highest)).any():
         return None

@@ -1,4 +1,4 @@
-"""Images and the masks of their objects in a folder or zip file: Kaggle's layout, or a folder of each."""
+"""Find images and masks in a folder or zip file, in Kaggle's layout or in two folders, images and masks."""
 
 from collections import Counter, defaultdict
 from pathlib import PurePosixPath
@@ -13,14 +13,14 @@ from readers.labels import binary_mask, class_objects, classes_from_map, object_
 EXPECTED = "ImageId/images/*.png and ImageId/masks/*.png, or images/*.png and masks/*.png of the same names"
 ADVICE = "To train, put images into a folder images and their masks into a folder masks beside it; predict.py needs no masks."
 LOSSY = (".jpg", ".jpeg")
-NAMED = 4  # folders or suffixes that a message names
+NAMED = 4  # most folders or suffixes that a message names
 
 
 def find_pairs(archive: Folder | Zip) -> dict[str, tuple[str, list[str]]]:
     """Find the files of every image in an open archive: {name: (image file, [mask files])}.
 
-    ``ImageId/images/<one>`` with ``ImageId/masks/<one per object>``, or ``images/<name>`` with ``masks/<name>``, where
-    suffixes may differ. Raises ValueError that names the file for an image without a mask and for a mask without an image.
+    The layout is ``ImageId/images/<one>`` with ``ImageId/masks/<one per object>``, or ``images/<name>`` with ``masks/<name>``,
+    where suffixes may differ. Raises ValueError that names the file for an image without mask and for a mask without image.
     """
     files = {"images": [], "masks": []}
     for path in _visible(archive):
@@ -49,7 +49,7 @@ def find_pairs(archive: Folder | Zip) -> dict[str, tuple[str, list[str]]]:
 
 
 def find_class_maps(archive: Folder | Zip) -> dict[str, str]:
-    """Return the files that hold the classes of objects: {name: file}, of ``ImageId/classes/<one>`` or ``classes/<name>``."""
+    """Return the files with the classes of objects, ``ImageId/classes/<one>`` or ``classes/<name>``: {name: file}."""
     found = [path for path in _visible(archive) if len(path.parts) > 1 and path.parts[-2] == "classes"]
     found = [path for path in found if path.name.lower().endswith(IMAGE_SUFFIXES)]
     together = len({path.parent for path in found}) == 1 and len(found) > 1
@@ -66,9 +66,9 @@ def read_pair(
 ) -> Sample:
     """Read the Sample of one entry of ``find_pairs``; its mask numbers the objects, see ``labels.object_numbers``.
 
-    Images whose channels are equal become (H, W, 1). A mask of the image's own name holds all objects; other masks hold
-    one object each. With more than two ``classes``, ``class_file`` holds the class of each pixel of the objects; without one,
-    a mask of the image's own name holds class numbers.
+    Images whose channels are equal become (H, W, 1). A single mask with the name of the image holds all objects; other masks
+    hold one object each. With more than two ``classes``, ``class_file`` holds the class of each pixel of the objects; if there
+    is no such file, the mask with the name of the image holds class numbers.
     """
     image = as_image(read_image(archive.read(image_file), archive.label(image_file)), archive.label(image_file))
     if (image == image[..., :1]).all():
@@ -100,7 +100,7 @@ def _visible(archive):
 
 
 def _describe(archive):
-    """Say how many images are in which folders of an archive; without images, how many other files of which kinds."""
+    """Return a text with the number of images in each folder of an archive; if there are none, with its other files."""
     files = _visible(archive)
     images = [path for path in files if path.name.lower().endswith(IMAGE_SUFFIXES)]
     if not files:
@@ -118,7 +118,7 @@ def _most_common(counts):
 
 
 def _in_two_folders(images, masks):
-    """Tell whether all images are in one folder and named as their masks; else every image has folders of its own."""
+    """Return whether all images are in one folder and named like their masks; else every image has separate folders."""
     one = len({path.parent for path in images}) == 1
     return one and (len(images) > 1 or {_stem(path) for path in images} == {_stem(path) for path in masks})
 

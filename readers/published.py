@@ -1,4 +1,4 @@
-"""Whether images are those of a published set, by their pixels: names can be the same by chance."""
+"""Recognise the images of a published data set by their pixels, because names can be the same by chance."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,9 +10,9 @@ FOLDER = Path(__file__).parent / "digests"  # <set>.txt, one digest in each line
 
 
 def are_published(samples: Sequence[Sample], name: str, least: float = 1.0) -> bool:
-    """Return whether at least the share ``least`` of the images belongs to the set ``name``.
+    """Return whether at least the share ``least`` of the images belongs to the data set ``name``.
 
-    ``least`` is below 1 where digests of some images of the set are not known.
+    ``least`` is below 1 for a set with images whose digests are not known.
     """
     known = _digests(name)
     found = sum(pixel_digest(sample.image) in known for sample in samples)

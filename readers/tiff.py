@@ -1,4 +1,4 @@
-"""TIFF files: all pages of one, what its axes mean, its pixel size, and the TIFFs of a folder."""
+"""Read TIFF files: their pages, the meaning of their axes and their pixel size. List the TIFF files of a folder."""
 
 import contextlib
 import logging.handlers
@@ -12,22 +12,23 @@ import tifffile
 from numpy.typing import NDArray
 
 TIFF_SUFFIXES = (".tif", ".tiff")
-COLOURS = ("RGB", "PALETTE", "YCBCR", "CIELAB", "ICCLAB", "ITULAB")  # samples that are the colours of one picture
-NOT_READ = COLOURS[2:]  # only inside JPEG compression, where tifffile converts them to RGB
+COLOURS = ("RGB", "PALETTE", "YCBCR", "CIELAB", "ICCLAB", "ITULAB")  # photometric types whose samples are colours
+NOT_READ = COLOURS[2:]  # readable only with JPEG compression, because tifffile then converts them to RGB
 TRUNCATED = ("invalid page offset", "corrupted", "failed to reshape")  # tifffile only warns of these
-# In TIFF's units of resolution, the inch and the centimetre, and in the names that ImageJ and OME have.
+# Micrometres in each unit: TIFF's codes for inch and centimetre, and the names of units in ImageJ and OME.
 MICROMETRES = {2: 25_400.0, 3: 10_000.0, "cm": 1e4, "mm": 1e3, "micron": 1.0, "microns": 1.0, "um": 1.0,
                "\N{MICRO SIGN}m": 1.0, "\N{GREEK SMALL LETTER MU}m": 1.0, "\\u00B5m": 1.0, "micrometer": 1.0, "micrometre": 1.0,
                "nm": 1e-3}  # fmt: skip
 SQUARE = 0.01  # height and width of a pixel may differ by this share
-COARSEST = 10.0  # µm per px; larger ones are the dots per inch of screens and printers, 72 to 2,400
+COARSEST = 10.0  # µm per px; larger values come from the resolution of screens and printers, 72 to 2,400 dots per inch
 
 
 class Series(NamedTuple):
-    """The images of a TIFF file, as stored: usually one, several of an OME-TIFF with positions.
+    """The images of a TIFF file, as stored: usually one; an OME-TIFF with several positions has several.
 
     ``arrays``: their pixels. ``axes``: one letter per axis of the first array, "S" for colours, "C" for other channels.
-    ``alike``: whether all have the same axes, shape and dtype. ``unreadable``: the colour space if it is not RGB, else None.
+    ``alike``: whether all images have the same axes, shape and dtype. ``unreadable``: the name of the colour space if this
+    program cannot read it, else None.
     """
 
     arrays: list
@@ -37,7 +38,7 @@ class Series(NamedTuple):
 
 
 def list_tiffs(folder: str | Path) -> list[Path]:
-    """List the TIFF files of a folder in the order of their names, in any spelling of the suffix, without hidden files."""
+    """Return the TIFF files of a folder in the order of their names, without hidden files. The suffix may be in capitals."""
     if not Path(folder).is_dir():
         return []
     paths = sorted(Path(folder).iterdir())
@@ -45,8 +46,8 @@ def list_tiffs(folder: str | Path) -> list[Path]:
 
 
 def read_series(stream: Any) -> Series:
-    """Read all images of a TIFF file (a path or an open file); raises tifffile's errors, OSError for a truncated file."""
-    with _tifffile_warnings() as warnings, tifffile.TiffFile(stream, _multifile=False) as file:  # of a set, this file only
+    """Read all images of a TIFF file (a path or an open file). Raises tifffile's errors, and OSError for a truncated file."""
+    with _tifffile_warnings() as warnings, tifffile.TiffFile(stream, _multifile=False) as file:  # only this file of a set
         series, arrays = file.series, [part.asarray() for part in file.series]
         axes, alike = _axes(series[0]), len({(part.axes, part.shape, part.dtype) for part in series}) == 1
         page = series[0].keyframe
@@ -59,7 +60,7 @@ def read_series(stream: Any) -> Series:
 
 
 def check_series(series: Series, name: str) -> None:
-    """Raise ValueError that names the file for images that cannot become pages of one height, width and channel axis."""
+    """Raise ValueError that names the file if its images cannot become pages with one height, width and channel axis."""
     shape = series.arrays[0].shape
     if not {"Y", "X"} <= set(series.axes) or 0 in shape:
         raise ValueError(f"{name}: holds an array of shape {shape}; expected an image with height and width.")
@@ -67,13 +68,13 @@ def check_series(series: Series, name: str) -> None:
         raise ValueError(f"{name}: its colours are {series.unreadable}, which this program does not read; save it as RGB.")
     if not series.alike:
         count = len(series.arrays)
-        raise ValueError(f"{name}: holds {count} images of different sizes or kinds; save each as a file of its own.")
+        raise ValueError(f"{name}: holds {count} images of different sizes or kinds; save each one as a separate file.")
     if series.axes.count("S") + series.axes.count("C") > 1:
-        raise ValueError(f"{name}: holds several channels that are each of several samples; save one of them as a file.")
+        raise ValueError(f"{name}: holds several channels, each with several samples per pixel; save one of them as a file.")
 
 
 def has_planar_colours(path: str | Path) -> bool:
-    """Tell whether a TIFF stores three or four planes as the colours of one picture; often these planes are slices."""
+    """Return whether a TIFF stores three or four planes as the colours of one picture; often these planes are slices."""
     if Path(path).suffix.lower() not in TIFF_SUFFIXES:
         return False
     with _tifffile_warnings(), tifffile.TiffFile(path, _multifile=False) as file:
@@ -85,7 +86,7 @@ def has_planar_colours(path: str | Path) -> bool:
 def read_pixel_size(path: str | Path) -> float | None:
     """Read the edge of a pixel (µm) from a TIFF's OME metadata or resolution tags.
 
-    None where the file does not state it, where pixels are not square, and for files other than TIFF.
+    Return None if the file does not state it, if pixels are not square, or if the file is no TIFF.
     """
     if Path(path).suffix.lower() not in TIFF_SUFFIXES:
         return None
@@ -115,14 +116,14 @@ def _tifffile_warnings() -> Iterator[list[str]]:
 
 
 def _axes(series):
-    """Return tifffile's axes, with "S" only for the colours of one picture (perhaps with alpha); other samples are "C"."""
+    """Return tifffile's axes, with "S" only for the colours of one picture (perhaps with alpha), and "C" for other samples."""
     page = series.keyframe
     transparent = page.samplesperpixel == 2 and page.extrasamples[:1] in ((1,), (2,))
     return series.axes if page.photometric.name in COLOURS or transparent else series.axes.replace("S", "C")
 
 
 def _as_photometric(arrays, axes, page):
-    """Return arrays and axes of a TIFF with high values bright, and with the colours of a palette instead of its indices."""
+    """Return arrays and axes of a TIFF in which high values are bright, and colours replace the indices of a palette."""
     if page.photometric.name == "MINISWHITE" and arrays[0].dtype.kind in "bu":
         return [~array for array in arrays], axes
     if page.photometric.name == "PALETTE":
@@ -131,7 +132,7 @@ def _as_photometric(arrays, axes, page):
 
 
 def _with_palette(indices: NDArray, palette: NDArray) -> NDArray[np.uint8]:
-    """Look up indices (..., H, W) in a TIFF's palette (3, N): colours (..., H, W, 3). Some palettes have 8 bits, not 16."""
+    """Return the colours (..., H, W, 3) of indices (..., H, W) in a TIFF's palette (3, N), which has 16 bits, or only 8."""
     colours = palette if palette.max() < 256 else palette >> 8
     return np.moveaxis(colours, 0, -1)[indices].astype(np.uint8)
 
@@ -149,5 +150,5 @@ def _ome_pixel_size(text):
 
 
 def _usable(across, down):
-    """Return the edge of a pixel if it is square and has the size of a microscope's pixels, else None."""
+    """Return the edge of a pixel if the pixel is square and small enough for a microscope, else None."""
     return across if 0 < across < COARSEST and abs(down - across) <= SQUARE * across else None

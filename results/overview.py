@@ -5,7 +5,7 @@ python results/overview.py stage1_train.zip tnbc bitdepth
 The three data sets: stage1_train.zip of the Data Science Bowl 2018 (only test images, which the network has not seen), and two
 that the network has never seen: folders with ``images`` and ``masks``, TNBC and BitDepth_NucSeg. Of each kind, the image with
 the median score is shown, not the best one, among those with at least 20 labelled nuclei in the middle.
-Takes four minutes on two CPU cores.
+Takes two minutes on two CPU cores.
 """
 
 import argparse

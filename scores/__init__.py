@@ -1,1 +1,1 @@
-"""Scores of separate objects, their measurements, scores of partitions, and the quality of an unlabelled result."""
+"""Scores of objects and of partitions, intervals of scores, measurements of objects, and quality without labels."""

@@ -1,12 +1,12 @@
-"""95 % intervals of scores over images that come in groups, and the summaries that print them.
+"""Compute 95 % intervals of scores over images that belong to groups, and summaries of scores with these intervals.
 
-Images of one group (crops of one photograph, frames of one sequence) are not independent, so that the number of groups
-decides how much is known, not the number of images. ``benchmarks/intervals.py`` measures how often the intervals cover the
-true value; ``MINIMUM_GROUPS`` and ``MINIMUM_GROUPS_OF_MEDIAN`` follow from it: with fewer groups there is no interval.
+Images of one group (crops of one photograph, frames of one sequence) are not independent. So the width of an interval depends
+on the number of groups, not on the number of images. ``benchmarks/intervals.py`` measures how often the intervals contain the
+true value. ``MINIMUM_GROUPS`` and ``MINIMUM_GROUPS_OF_MEDIAN`` follow from it: with fewer groups there is no interval.
 
-No interval knows about failures that are so rare that no group of the test set shows one.
+The intervals do not include failures that are so rare that no group of the test set shows one.
 
-The percentiles of a bootstrap that draws whole groups (Efron 1979) are not used: they are too narrow with few groups.
+A bootstrap that draws whole groups (Efron 1979) is not used: with few groups, its percentile intervals are too narrow.
 
 Bell and McCaffrey 2002, Survey Methodology 28:169. Cameron and Miller 2015, Journal of Human Resources 50:317. Efron 1979,
 Annals of Statistics 7:1. Imbens and Kolesár 2016, Review of Economics and Statistics 98:701. Woodruff 1952, Journal of the
@@ -28,7 +28,7 @@ Interval = tuple[float, float] | tuple[None, None]
 
 
 def mean_interval(values: ArrayLike, groups: ArrayLike, upper: float = 1.0) -> Interval:
-    """Return the interval of a mean over images: (low, high), or (None, None) as ``ratio_interval`` says.
+    """Return the interval of a mean over images: (low, high), or (None, None) in the cases that ``ratio_interval`` names.
 
     ``values``: one score per image, from 0 to ``upper``. ``groups``: the group of each image.
     """
@@ -39,8 +39,8 @@ def ratio_interval(parts: ArrayLike, wholes: ArrayLike, groups: ArrayLike, upper
     """Return the interval of sum(parts) / sum(wholes) over images, for example the Dice of all pixels together.
 
     ``parts``, ``wholes``: one number per image, 0 or more. ``upper``: the largest possible ratio; infinity for a quantity
-    such as a count error. The interval is (None, None) with fewer than ``MINIMUM_GROUPS`` groups and where all groups have
-    the same ratio, because they show no variation. Raises ValueError for ratios outside 0 to ``upper``.
+    such as a count error. The interval is (None, None) with fewer than ``MINIMUM_GROUPS`` groups, and if all groups have the
+    same ratio, because they show no variation. Raises ValueError for ratios outside 0 to ``upper``.
     """
     parts, wholes = np.asarray(parts, float), np.asarray(wholes, float)
     largest = np.inf if np.isinf(upper) else upper * wholes + 1e-9
@@ -58,8 +58,9 @@ def ratio_interval(parts: ArrayLike, wholes: ArrayLike, groups: ArrayLike, upper
 def median_interval(values: ArrayLike, groups: ArrayLike) -> Interval:
     """Return the interval of the median over images: (low, high), or (None, None).
 
-    It holds every value that can be the median: one half lies in the interval of the share of images below it (Woodruff
-    1952). (None, None) with fewer than ``MINIMUM_GROUPS_OF_MEDIAN`` groups, and where all images have the same value.
+    The interval contains every value that can be the median: a value for which one half lies in the interval of the share of
+    images below it (Woodruff 1952). The interval is (None, None) with fewer than ``MINIMUM_GROUPS_OF_MEDIAN`` groups, and if
+    all images have the same value.
     """
     values, groups = np.asarray(values, float), np.asarray(groups)
     each = [np.sort(values[groups == group]) for group in np.unique(groups)]
@@ -75,9 +76,13 @@ def median_interval(values: ArrayLike, groups: ArrayLike) -> Interval:
 
 
 def can_be_median(below: NDArray, up_to: NDArray, sizes: NDArray) -> NDArray[np.bool_]:
-    """Return whether values can be the median, from the images of each group below and up to each value: (..., groups)."""
+    """Return whether values can be the median: bool (...,).
+
+    ``below``, ``up_to``: for each value, the number of images of each group below it and up to it (..., groups). ``sizes``:
+    number of images of each group (groups,).
+    """
     lowest, highest = limits(below, sizes)[0], limits(up_to, sizes)[1]
-    lowest, highest = (  # without variation the share is taken as it is
+    lowest, highest = (  # without variation, the limit is the share itself
         np.where(np.isnan(limit), counts.sum(axis=-1) / sizes.sum(axis=-1), limit)
         for limit, counts in ((lowest, below), (highest, up_to))
     )
@@ -87,12 +92,13 @@ def can_be_median(below: NDArray, up_to: NDArray, sizes: NDArray) -> NDArray[np.
 def limits(parts: NDArray, wholes: NDArray, upper: float = 1.0) -> tuple[NDArray, NDArray]:
     """Return the limits of sum(parts) / sum(wholes) over groups: (..., groups) -> (...), NaN where no group differs.
 
-    Student's t with the cluster-robust standard error CR2 and Satterthwaite's degrees of freedom (Bell and McCaffrey 2002),
-    both for groups that differ in their ratio whatever their size (the model of Imbens and Kolesár 2016): a group with most
-    of the images leaves few degrees of freedom. Cameron and Miller (2015) explain why few groups need this.
+    The method is Student's t with the cluster-robust standard error CR2 and Satterthwaite's degrees of freedom (Bell and
+    McCaffrey 2002). Both assume that the groups differ in their ratio, independently of their size (the model of Imbens and
+    Kolesár 2016). If one group has most of the images, few degrees of freedom are left. Cameron and Miller (2015) explain why
+    few groups need this method.
 
-    Good scores lie close to 1, and few bad groups make their distribution skewed. So the limits are computed on the scale of
-    the ratio and on that of its logit (its logarithm if ``upper`` is infinite), and the outer ones are returned.
+    Good scores lie close to 1, and a few bad groups make their distribution skewed. So the limits are computed twice, from the
+    ratio and from its logit (its logarithm if ``upper`` is infinite). The wider limits are returned.
     """
     ratio = parts.sum(axis=-1) / wholes.sum(axis=-1)
     weights = wholes / wholes.sum(axis=-1, keepdims=True)
@@ -109,7 +115,7 @@ def limits(parts: NDArray, wholes: NDArray, upper: float = 1.0) -> tuple[NDArray
 
 
 def _cr2(weights):
-    """Return the factors of the squared deviations in the variance, and its degrees of freedom: (..., groups), (...).
+    """Return the factors of the squared deviations in the variance, (..., groups), and its degrees of freedom, (...,).
 
     Deviations are e = (I - 1 w') r for ratios r of equal variance, so that E[e_g^2] is proportional to 1 - 2 w_g + w'w. The
     variance is r' M r with M = (I - 1 w')' diag(factors) (I - 1 w'), and has tr(M)^2 / tr(M M) degrees of freedom. tr(M) is
@@ -131,7 +137,7 @@ def _cr2(weights):
 def summarise(table: pd.DataFrame) -> dict:
     """Return mean, median and worst image, and all pixels together, with intervals, for every pixel score.
 
-    ``table``: one row per image, from ``metrics.score_table``. With more than two classes the scores of all pixels together
+    ``table``: one row per image, from ``metrics.score_table``. With more than two classes, the scores of all pixels together
     are means over the classes, without an interval.
     """
     counts = table[list(Counts._fields)].to_numpy()
@@ -158,7 +164,7 @@ def summarise(table: pd.DataFrame) -> dict:
 
 
 def _pooled_over_classes(table):
-    """Return the scores of all pixels together, as means over the classes; accuracy is the share of right pixels."""
+    """Return the scores of all pixels together, as means over the classes; accuracy is the share of correct pixels."""
     numbers = [name.rpartition("_")[2] for name in table if name.startswith("dice_class_")]
     each = [pool(table[[f"{field}_class_{number}" for field in Counts._fields]].to_numpy()) for number in numbers]
     pixels = table[list(Counts._fields)].sum(axis=1)
@@ -168,7 +174,7 @@ def _pooled_over_classes(table):
 def stratum_table(table: pd.DataFrame, kind: str = "kind") -> pd.DataFrame:
     """Return one row per stratum, named ``kind``: images, groups, mean Dice with its interval, median Dice, mean IoU.
 
-    ``dice_low`` and ``dice_high`` are None, and not NaN, which JSON does not have, where there is no interval.
+    Where there is no interval, ``dice_low`` and ``dice_high`` are None and not NaN, because JSON has no NaN.
     """
     rows = []
     for stratum, part in table.groupby("stratum"):
@@ -192,7 +198,7 @@ def stratum_table(table: pd.DataFrame, kind: str = "kind") -> pd.DataFrame:
 
 
 def class_table(table: pd.DataFrame, classes: int) -> pd.DataFrame:
-    """One row per class of objects of a ``score_table``: class, mean Dice with its interval, mean IoU."""
+    """Return one row per class of objects of a ``score_table``: class, mean Dice with its interval, mean IoU."""
     rows = []
     for number in range(1, classes):
         low, high = mean_interval(table[f"dice_class_{number}"], table["group"])

@@ -1,6 +1,6 @@
-"""Which predicted object is which true one, and how well whole objects are found.
+"""Match predicted objects with true objects, and score how well whole objects are found.
 
-Only pairs of objects that share pixels are stored, so that images may hold many thousands of objects.
+Only pairs of objects that share pixels are stored, so that images may contain many thousands of objects.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from data import Sample
 
-IOUS = np.round(np.arange(0.5, 1.0, 0.05), 2)  # of the Data Science Bowl's score
+IOUS = np.round(np.arange(0.5, 1.0, 0.05), 2)  # as in the score of the Data Science Bowl
 AT_ONCE = 2**22  # px that are compared together
 MOST = 2**32 - 1  # number of an object
 
@@ -20,9 +20,10 @@ MOST = 2**32 - 1  # number of an object
 class Overlaps(NamedTuple):
     """The objects of two label images, and the pairs of a true and a predicted object that share pixels.
 
-    ``labels``, ``areas``: numbers and areas (px) of the true objects (T,), in rising order. ``predicted_labels``,
-    ``predicted_areas``: the same of the predicted ones (P,). ``first``, ``second``: places of each pair's objects among
-    those (K,), ordered by true object, then by predicted one. ``shared``: pixels that each pair shares (K,).
+    ``labels``, ``areas``: numbers and areas (px) of the true objects (T,), in rising order of the numbers.
+    ``predicted_labels``, ``predicted_areas``: the same for the predicted objects (P,). ``first``, ``second``: for each pair,
+    the index of its true object in ``labels`` and of its predicted object in ``predicted_labels`` (K,), sorted by the two.
+    ``shared``: pixels that each pair shares (K,).
     """
 
     labels: NDArray[np.int64]
@@ -35,7 +36,7 @@ class Overlaps(NamedTuple):
 
     @property
     def iou(self) -> NDArray[np.float64]:
-        """Intersection over union of each pair: (K,), above 0 to 1."""
+        """Return the intersection over union of each pair: (K,), above 0 and up to 1."""
         return self.shared / (self.areas[self.first] + self.predicted_areas[self.second] - self.shared)
 
 
@@ -59,7 +60,7 @@ def overlaps(truth: NDArray, predicted: NDArray) -> Overlaps:
 
 
 def _count_pairs(truth, predicted):
-    """Return every pair of labels that lies on the same pixels, and how many: (true, predicted, pixels), each (K,)."""
+    """Return every pair of labels that share pixels, with the number of pixels: (true, predicted, pixels), each (K,)."""
     keys, counts = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
     for start in range(0, truth.size, AT_ONCE):
         part = slice(start, start + AT_ONCE)
@@ -81,16 +82,16 @@ def _areas(labels, pixels):
 
 
 def match(truth: NDArray, predicted: NDArray) -> pd.DataFrame:
-    """Return one row per true object of two label images (H, W), 0 background, with the predicted object in its place.
+    """Return one row per true object of two label images (H, W; 0 is background), with its best predicted object.
 
-    ``label``: number of the true object. ``predicted``: number of the predicted object with the highest IoU, 0 if none meets
-    it. ``iou``: of the two, 0 to 1. ``covering``: the predicted object that holds more than half of the true object's pixels,
-    else 0; ``covering_iou``: its IoU, else 0. Raises ValueError when the shapes differ.
+    ``label``: number of the true object. ``predicted``: number of the predicted object with the highest IoU, 0 if none overlaps
+    it. ``iou``: IoU of the two, 0 to 1. ``covering``: number of the predicted object that contains more than half of the true
+    object's pixels, 0 if there is none; ``covering_iou``: its IoU, else 0. Raises ValueError if the shapes differ.
     """
     pairs = overlaps(truth, predicted)
     table = pd.DataFrame({"label": pairs.labels, "predicted": 0, "iou": 0.0, "covering": 0, "covering_iou": 0.0})
     iou, labels = pairs.iou, pairs.predicted_labels[pairs.second]
-    by_iou = np.lexsort((pairs.second, -iou, pairs.first))  # of equal ones, the lowest predicted number
+    by_iou = np.lexsort((pairs.second, -iou, pairs.first))  # in a tie, the lowest predicted number
     rows, best = np.unique(pairs.first[by_iou], return_index=True)
     table.loc[rows, "predicted"], table.loc[rows, "iou"] = labels[by_iou][best], iou[by_iou][best]
     covering = pairs.shared > pairs.areas[pairs.first] / 2
@@ -111,8 +112,8 @@ def match_all(samples: Sequence[Sample], labels: Sequence[NDArray]) -> pd.DataFr
 def object_scores(matches: pd.DataFrame) -> dict[str, float]:
     """Return scores of the true objects in the rows of ``match``: {name: 0 to 1}.
 
-    ``seg``: the Cell Tracking Challenge's measure (Maska et al. 2014): mean IoU with the predicted object that
-    covers more than half of the true one, 0 without one. ``object_iou``: mean of the highest IoU. ``found``: share of true
+    ``seg``: the SEG measure of the Cell Tracking Challenge (Maska et al. 2014), the mean IoU with the predicted object that
+    covers more than half of the true one, 0 if there is none. ``object_iou``: mean of the highest IoU. ``found``: share of true
     objects with an IoU of at least 0.5.
     """
     return {
@@ -123,17 +124,17 @@ def object_scores(matches: pd.DataFrame) -> dict[str, float]:
 
 
 def mean_seg(samples: Sequence[Sample], labels: Sequence[NDArray]) -> float:
-    """Return the Cell Tracking Challenge's measure over all objects of these images, see ``object_scores``."""
+    """Return SEG, the measure of the Cell Tracking Challenge, over all objects of these images; see ``object_scores``."""
     return object_scores(match_all(samples, labels))["seg"]
 
 
 def count_objects(truth: NDArray, predicted: NDArray) -> dict:
-    """Count what the object scores of one image are computed from.
+    """Return the counts of one image from which its object scores are computed.
 
-    ``objects``, ``predicted``: number of true and of predicted objects. ``matched``: how many of them are the same, with an
-    IoU above each of ``IOUS``: (10,); above 0.5 an object matches one other at most. ``matched_iou``: sum of the IoUs above
-    0.5. ``splits``: true objects that hold two or more predicted ones by more than half of their area; ``merges``: predicted
-    objects that hold two or more true ones.
+    ``objects``, ``predicted``: number of true and of predicted objects. ``matched``: number of pairs with an IoU above each of
+    ``IOUS``: (10,); above 0.5, an object matches at most one other object. ``matched_iou``: sum of the IoUs above 0.5.
+    ``splits``: number of true objects that contain two or more predicted objects, each by more than half of its area.
+    ``merges``: number of predicted objects that contain two or more true objects in this way.
     """
     pairs = overlaps(truth, predicted)
     iou = pairs.iou
@@ -150,11 +151,12 @@ def count_objects(truth: NDArray, predicted: NDArray) -> dict:
 
 
 def detection_scores(objects: int, predicted: int, matched: NDArray, matched_iou: float, **_) -> dict[str, float]:
-    """Return the scores of one image, or of several whose counts of ``count_objects`` are added up: {name: 0 to 1}.
+    """Return the scores of one image from its counts, or of several images from the sum of their counts: {name: 0 to 1}.
 
-    ``map``: mean over ``IOUS`` of TP / (TP + FP + FN), as Kaggle's Data Science Bowl 2018 scores an image. ``ap50``: the
-    same at IoU 0.5 only. ``f1``: 2 TP / (2 TP + FP + FN) at 0.5. ``panoptic``: the panoptic quality (Kirillov et al.
-    2019), F1 times the mean IoU of the matched objects. Without any object, true or predicted, all are 1.
+    The parameters are the results of ``count_objects``. ``map``: mean over ``IOUS`` of TP / (TP + FP + FN), the score of an
+    image in Kaggle's Data Science Bowl 2018. ``ap50``: the same at IoU 0.5 only. ``f1``: 2 TP / (2 TP + FP + FN) at 0.5.
+    ``panoptic``: the panoptic quality (Kirillov et al. 2019), F1 times the mean IoU of the matched objects. All scores are 1 if
+    there is no object, neither true nor predicted.
     """
     if objects + predicted == 0:
         return dict.fromkeys(("map", "ap50", "f1", "panoptic"), 1.0)
@@ -168,7 +170,7 @@ def detection_scores(objects: int, predicted: int, matched: NDArray, matched_iou
 
 
 def detection_table(samples: Sequence[Sample], labels: Sequence[NDArray]) -> pd.DataFrame:
-    """Return one row per image: name, group, stratum, counts of objects, splits and merges, the detection scores."""
+    """Return one row per image: name, group, stratum, counts of objects, splits and merges, and the detection scores."""
     rows = []
     for sample, found in zip(samples, labels, strict=True):
         counts = count_objects(sample.mask, found)
@@ -178,12 +180,12 @@ def detection_table(samples: Sequence[Sample], labels: Sequence[NDArray]) -> pd.
 
 
 def mean_average_precision(samples: Sequence[Sample], labels: Sequence[NDArray]) -> float:
-    """Return the mean over the images of ``map``, which is the score of Kaggle's Data Science Bowl 2018."""
+    """Return the mean of ``map`` over the images, which is the score of Kaggle's Data Science Bowl 2018."""
     return float(detection_table(samples, labels)["map"].mean())
 
 
 def pooled_detection(table: pd.DataFrame) -> dict[str, float]:
-    """Return the detection scores at IoU 0.5 of all objects of a ``detection_table`` together: {name: 0 to 1}."""
+    """Return the detection scores at IoU 0.5 for the objects of all images together: {name: 0 to 1}."""
     counts = table[["objects", "predicted", "matched", "matched_iou"]].sum()
     scores = detection_scores(**(counts.to_dict() | {"matched": np.array([counts["matched"]])}))
     return {name: scores[name] for name in ("ap50", "f1", "panoptic")}

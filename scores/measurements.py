@@ -10,7 +10,7 @@ from skimage.measure import regionprops
 from system.progress import progress
 
 LENGTHS = ("equivalent_diameter", "feret_min", "feret_max", "perimeter", "major_axis", "minor_axis")
-MANY = 5000  # from so many objects on a progress bar is shown
+MANY = 5000  # objects; from this number on, a progress bar is shown
 QUANTITIES = ("equivalent_diameter", "feret_min", "feret_max", "area", "perimeter", "elongation", "orientation")
 UNITS = {"area": "px²", "elongation": "", "orientation": "degrees"}  # all others: px
 OUTLINE = np.array([(-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5)])  # offsets from a pixel's centre to the middles of its sides
@@ -24,8 +24,8 @@ def measure_objects(labels: NDArray[np.integer], pixel_size: float | None = None
     ``major_axis``, ``minor_axis`` of the ellipse with the same second moments (all px); ``elongation``, major axis divided by
     minor axis; ``orientation`` of the major axis (degrees from the horizontal, counter-clockwise, -90 to 90); ``solidity``,
     area divided by the area of the convex hull; ``touches_border``, whether the object touches the edge of the image. With
-    ``pixel_size`` (µm per px) also ``<name>_um`` of each length and ``area_um2``. With ``image`` (H, W) also
-    ``mean_intensity`` and ``integrated_intensity``, mean and sum over the object in the image's own values.
+    ``pixel_size`` (µm per px), also ``<name>_um`` for each length, and ``area_um2``. With ``image`` (H, W), also
+    ``mean_intensity`` and ``integrated_intensity``: mean and sum of the image's own values over the object.
     """
     regions, rows = regionprops(labels)[::-1], []
     for _ in progress(range(len(regions)), "Measuring", "object", leave=False, show=None if len(regions) >= MANY else False):
@@ -42,7 +42,7 @@ def measure_objects(labels: NDArray[np.integer], pixel_size: float | None = None
 
 
 def feret(points: NDArray) -> tuple[float, float]:
-    """Return the smallest and the largest caliper of a set of points (N, 2), in their unit."""
+    """Return the smallest and the largest caliper diameter of a set of points (N, 2), in the unit of the points."""
     hull = points[ConvexHull(points).vertices]
     edges = np.roll(hull, -1, axis=0) - hull
     normals = np.stack([-edges[:, 1], edges[:, 0]], axis=1) / np.linalg.norm(edges, axis=1, keepdims=True)
@@ -51,7 +51,7 @@ def feret(points: NDArray) -> tuple[float, float]:
 
 
 def agreement(true: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
-    """Compute bias and limits of agreement of ``QUANTITIES`` (Bland and Altman 1986), one row each.
+    """Return bias and limits of agreement of ``QUANTITIES`` (Bland and Altman 1986), one row each.
 
     ``true``, ``measured``: tables of ``measure_objects`` whose rows are the same objects. ``bias``: mean of measured minus
     true. ``lower``, ``upper``: bias ± 1.96 standard deviations; 95 % of normally distributed differences lie between them.
@@ -109,6 +109,6 @@ def _measure(region, shape, image=None):
 
 
 def row_ends(mask: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-    """Return (rows, first column, last column), int (N,) each, of all rows of a mask (h, w) that are not empty."""
+    """Return (rows, first columns, last columns), int (N,) each, for all rows of a mask (h, w) that are not empty."""
     rows = np.flatnonzero(mask.any(axis=1))
     return rows, mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)

@@ -1,4 +1,4 @@
-"""Judge a segmentation without labels: quantities of an image and its prediction, and flags when they look wrong."""
+"""Judge a segmentation without labels: measure quantities of image and prediction, and flag those that look wrong."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from metrics import count_pixels, pixel_scores
 
 DOUBT = (0.25, 0.75)  # probabilities between these two are neither foreground nor background
-MOST_CONTRAST = 1000.0  # largest contrast_to_noise; drawn images have no noise
+MOST_CONTRAST = 1000.0  # largest contrast_to_noise, because drawn images have no noise
 STRIP, REACH = 1024, 8  # rows of a large image that are filtered at once, and rows around them that the filters need
-NOISE_KERNEL = np.float32([[1, -2, 1], [-2, 4, -2], [1, -2, 1]])  # does not see edges and slopes (Immerkaer 1996)
+NOISE_KERNEL = np.float32([[1, -2, 1], [-2, 4, -2], [1, -2, 1]])  # responds neither to edges nor to slopes (Immerkaer 1996)
 
 
 class Rule(NamedTuple):
@@ -65,9 +65,10 @@ def measure_quality(
 
     ``contrast_to_noise``: difference of the 1st and the 99.8th percentile, divided by the standard deviation of the noise
     (Immerkaer 1996), at most ``MOST_CONTRAST``. ``saturated_share``: share of the pixels with the highest value.
-    ``sharpness``: log10 of the share of the contrast that is finer than 2 px. ``highest_probability``: the highest one in the
+    ``sharpness``: log10 of the share of the contrast that is finer than 2 px. ``highest_probability``: the highest value in the
     image. ``doubtful_share``: share of the pixels between the two probabilities of ``DOUBT``. ``disagreement``: 1 - Dice of
-    the two turned masks. ``diameter``: median equivalent diameter (px). ``diameter_ratio``: that divided by the training's.
+    the two turned masks. ``diameter``: median equivalent diameter (px). ``diameter_ratio``: diameter divided by
+    ``training_diameter``.
     """
     low, high = np.percentile(gray, (1, 99.8))
     diameter = float(measurements["equivalent_diameter"].median()) if len(measurements) else None

@@ -65,7 +65,7 @@ def test_a_sequence_that_is_not_there():
 
 def test_frames_without_a_cell_cannot_be_the_test():
     empty = [replace(sample, mask=np.zeros((4, 4), np.uint16)) for sample in frames("02", 20)]
-    with pytest.raises(ValueError, match="--hold-out 02: no frame of it has a labelled cell for the test; choose another"):
+    with pytest.raises(ValueError, match="--hold-out 02: no frame in it has a labelled cell; choose another one for the test"):
         cells.split([*frames("01", 50), *empty], cells.CONFIG)
 
 

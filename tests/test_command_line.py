@@ -96,7 +96,7 @@ def test_help_shows_the_defaults_of_the_recipe(name, capsys):
     for setting in ("filters", "epochs", "tta"):
         help_text = next(item.metadata["help"] for item in dataclasses.fields(Config) if item.name == setting)
         assert f"{help_text} (default: {getattr(recipe.config, setting)})" in text
-    assert f"Without effect on this recipe: {', '.join(map(flag, recipe.unused))}." in text
+    assert f"These options have no effect: {', '.join(map(flag, recipe.unused))}." in text
 
 
 def test_several_values_that_could_be_one_number_are_still_several():

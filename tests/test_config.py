@@ -15,7 +15,7 @@ from config import Config
         ({"learning_rate": -1.0}, "--learning-rate is -1.0; it must be above 0"),
         ({"learning_rate": float("nan")}, "--learning-rate is nan"),
         ({"augment": 1.5}, "--augment is 1.5; it must be from 0 to 1"),
-        ({"classes": 1}, "--classes is 1; background counts as one"),
+        ({"classes": 1}, "--classes is 1; background is one of the classes"),
         ({"classes": 256}, "it must be from 2 to 255"),
         ({"validation_share": 0.6, "test_share": 0.4}, "so that images are left to train"),
         ({"test_share": 0.0}, "--test-share 0.0 must be above 0"),

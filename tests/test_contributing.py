@@ -74,7 +74,7 @@ def test_what_the_page_names_exists():
     for folder in re.findall(r"`(\w+)/`", TEXT):
         assert (ROOT / folder).is_dir() or folder == "runs", folder
     sections = re.findall(r"^## (.+)", TEXT, re.M)
-    assert {"Set-up", "Tests", "Who may import whom", "Add a recipe", "Add a score", "Add a setting"} <= set(sections)
+    assert {"Set-up", "Tests", "Allowed imports", "Add a recipe", "Add a score", "Add a setting"} <= set(sections)
 
 
 def test_the_linter_has_one_version():

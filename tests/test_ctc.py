@@ -43,7 +43,7 @@ def test_gold_silver_or_the_better_of_both(folder, labels, expected):
 
 def test_labels_that_are_not_there(folder):
     (folder / "01_GT/SEG/man_seg002.tif").unlink()
-    with pytest.raises(ValueError, match="--labels gold: the data set has none"):
+    with pytest.raises(ValueError, match="--labels gold: the data set has no such labels"):
         ctc.select_labels(ctc.load(folder), "gold")
 
 
@@ -98,7 +98,7 @@ def test_hidden_files_and_other_spellings_of_the_suffix(folder):
 
 def test_a_frame_that_is_there_twice(folder):
     write(folder / "01/t0001.tiff", np.zeros((20, 30), np.uint8))
-    with pytest.raises(ValueError, match=r"t001\.tif: number 1 a second time, like t0001\.tiff; remove one of the two"):
+    with pytest.raises(ValueError, match=r"t001\.tif: has the same number, 1, as t0001\.tiff; remove one of the two"):
         ctc.load(folder)
 
 

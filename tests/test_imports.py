@@ -1,4 +1,4 @@
-"""Who imports whom: the rules of CONTRIBUTING.md ("Who may import whom"), checked on the syntax trees of all files."""
+"""Who imports whom: the rules of CONTRIBUTING.md ("Allowed imports"), checked on the syntax trees of all files."""
 
 import ast
 import itertools
@@ -95,8 +95,8 @@ def describe_cycle(graph):
 
 
 def read_table(text):
-    """{node: names that it may import} from the table below "Who may import whom"."""
-    section = re.search(r"^## Who may import whom\n(.*?)(?=^## |\Z)", text, re.M | re.S)[1]
+    """{node: names that it may import} from the table below "Allowed imports"."""
+    section = re.search(r"^## Allowed imports\n(.*?)(?=^## |\Z)", text, re.M | re.S)[1]
     rows = [
         [re.findall(r"`(\w+)`", cell) for cell in line.strip("|").split("|")]
         for line in section.splitlines()
@@ -158,7 +158,7 @@ def init_problems(root, table):
         if not init.exists() or not re.match(r'"""\w.{15,}', init.read_text(encoding="utf-8")):
             yield f"{folder.name}/__init__.py: its first line must say what the folder holds"
         if folder.name not in table:
-            yield f'{folder.name}/: has no row in the table of CONTRIBUTING.md, "Who may import whom"'
+            yield f'{folder.name}/: has no row in the table of CONTRIBUTING.md, "Allowed imports"'
 
 
 TABLE = read_table((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))

@@ -74,6 +74,7 @@ def begun():
         process.communicate()
 
 
+@pytest.mark.slow  # a minute or more
 def test_two_processes_have_the_losses_of_one_and_their_network_opens_under_tensorflow(nuclei_folder, tmp_path, begun):
     begun += [start(nuclei_folder, tmp_path / "one", "--epochs", "2")]
     begun += start_two(nuclei_folder, tmp_path / "two", "--epochs", "2")

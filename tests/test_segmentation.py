@@ -39,7 +39,7 @@ TINTS = {"blue": (0, 0, 1), "red": (1, 0, 0), "cyan": (0, 0.7, 1), "gray": (1, 1
 @pytest.mark.parametrize("invert", [False, True])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_tinted_image_gives_what_its_gray_image_gives(network, tint, invert, dtype):
-    """Large squares, so that the first look must find them: the same scale, objects and intensities."""
+    """Large squares, so that the search for the scale must find them: the same scale, objects and intensities."""
     network = open_network(network)
     gray = np.kron(squares(dtype, 200), np.ones((4, 4), dtype))
     gray = 211 - gray if invert else gray
@@ -184,7 +184,7 @@ def test_arguments_that_cannot_be(network, image, given, message):
 def test_a_network_and_the_card_of_another_are_refused(network):
     card = network.with_suffix(".json")
     card.write_text(card.read_text().replace('"channels": 1', '"channels": 3'))
-    with pytest.raises(ValueError, match="model.keras: another network than its model card .*model.json describes"):
+    with pytest.raises(ValueError, match="model.keras: its model card .*model.json describes another network"):
         open_network(network)
     card.write_text(card.read_text().replace('"threshold": 0.5', '"threshold": null'))
     with pytest.raises(ValueError, match="model.json: is no model card"):

@@ -118,13 +118,13 @@ def test_names_that_do_not_say_the_sample(tmp_path):
     """Each slice would be a sample of its own, beside its neighbours in other roles."""
     for number in range(4):
         write(tmp_path, f"1_{number:04d}")
-    with pytest.raises(ValueError, match=r"4 of 4 samples have one slice, 1_0000 first; expected names like"):
+    with pytest.raises(ValueError, match=r"4 of 4 samples have one slice, for example 1_0000; expected names like"):
         tomography.load(tmp_path)
 
 
 def test_a_colour_stack_and_a_sample_that_is_there_twice(folder):
     write(folder, "1", pages=2)
-    with pytest.raises(ValueError, match="1_image_0000 is there as a file and in a multi-page file"):
+    with pytest.raises(ValueError, match="1_image_0000 exists as a file and in a multi-page file"):
         tomography.load(folder)
     tifffile.imwrite(folder / "inp/1.tiff", np.zeros((2, 16, 20, 3), np.uint8), photometric="rgb")
     with pytest.raises(ValueError, match=r"inp/1\.tiff: its pages have 3 channels \(RGB by mistake"):

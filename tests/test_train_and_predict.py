@@ -231,7 +231,7 @@ def test_images_of_a_run_that_are_gone(run, tmp_path, capsys):
     folder = tmp_path / "moved"
     folder.mkdir()
     write_json(folder / "config.json", read_json(run[0] / "config.json") | {"source": str(tmp_path / "gone")})
-    assert f"{tmp_path / 'gone'}: the images of {folder} are not there any more" in refused(capsys, "--resume", folder)
+    assert f"{tmp_path / 'gone'}: the images of {folder} are no longer there" in refused(capsys, "--resume", folder)
 
 
 def test_the_split_holds_a_digest_of_every_image_and_mask(run, nuclei_folder):

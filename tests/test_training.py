@@ -159,6 +159,7 @@ def test_a_loss_that_is_not_a_number_ends_with_advice(small, tmp_path):
         checkpoint.on_epoch_end(0, {"loss": float("nan"), "val_dice": 0.5})
 
 
+@pytest.mark.slow  # a minute or more
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's")
 @pytest.mark.parametrize("normalisation", [False, True])
 def test_two_replicas_train_as_one_device_does(tmp_path, normalisation):

@@ -192,13 +192,13 @@ def readable(options, card, worth, change):
         f"interval {interval(scores['map_interval'])}), at IoU 0.5 {scores['ap50']:.3f}. Dice of each {said(kind)}, with its "
         "95 % interval if it has three groups (photographs) or more:", "",
         markdown(pd.DataFrame(scores[f"{kind}s"])), "",
-        f"The same images segmented by `predict.py`, with {DEFAULT_TTA}-fold test-time augmentation and each image scaled "
-        f"after a first look: mean Dice {dice:.3f}, mean average precision {precision:.3f}, at IoU 0.5 {at_half:.3f}.", "",
+        f"With `predict.py`, {DEFAULT_TTA}-fold test-time augmentation and an estimated scale, the same images "
+        f"have: mean Dice {dice:.3f}, mean average precision {precision:.3f}, at IoU 0.5 {at_half:.3f}.", "",
         f"The weights are rounded to float16. This changes the Dice of an image by {change:.4f} at most (validation and test "
         f"set, {DEFAULT_TTA}-fold test-time augmentation).", "",
-        "How well the flags of `predict.py` find bad results of these images: a limit from the validation set separates its "
-        "bad images from its good ones. The other limits are guesses; if no image is marked, these images do not show whether "
-        "such a guess is right.", "",
+        "The table shows how well the flags of `predict.py` find bad results among these images. A limit from the validation "
+        "set separates the bad images of that set from its good ones. The other limits are guesses. If a flag marks no image, "
+        "these images do not show whether its limit is right.", "",
         markdown(worth), "",
     ]  # fmt: skip
 
